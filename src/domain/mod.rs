@@ -1,0 +1,21 @@
+//! The words of the product as plain types: no I/O, no clock, nothing that can wait.
+
+mod alert;
+mod code;
+mod duration;
+mod job;
+mod name;
+mod notification;
+mod outcome;
+mod secret;
+mod severity;
+
+pub use alert::{Alert, AlertKey, RuleFacts};
+pub use code::{Category, JobType, State};
+pub use duration::{DurationError, format_duration, parse_duration};
+pub use job::{Job, JobView};
+pub use name::Name;
+pub use notification::{Delivery, Ending, Notification, NotificationKind, Target, TargetEnd};
+pub use outcome::{Outcome, Refusal};
+pub use secret::Secret;
+pub use severity::Severity;

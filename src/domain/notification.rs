@@ -1,0 +1,134 @@
+//! One message to one channel, and its way there.
+
+use jiff::Timestamp;
+use serde::Serialize;
+
+use super::{Alert, Name, RuleFacts};
+
+/// What kind of message it is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum NotificationKind {
+    /// One alert.
+    Alert,
+    /// The alerts a rule's limit held back.
+    RollUp,
+}
+
+impl NotificationKind {
+    /// The word for the store and for JSON.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Alert => "alert",
+            Self::RollUp => "roll_up",
+        }
+    }
+}
+
+/// One message to one channel, ready to be rendered.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Notification {
+    /// The store's number; also its place in the channel's order.
+    pub id: i64,
+    /// The same for every attempt, and the same again should the store be restored from an older copy: sent as `webhook-id`,
+    /// and as the left part of a mail's `Message-ID`. Letters, digits and `_` only.
+    pub key: String,
+    /// Where it goes.
+    pub channel: Name,
+    /// What it is.
+    pub kind: NotificationKind,
+    /// The rule of all its alerts.
+    pub rule: RuleFacts,
+    /// What it carries, oldest first; never empty.
+    pub alerts: Vec<Alert>,
+    /// When it was made.
+    pub created: Timestamp,
+    /// Attempts already made.
+    pub attempts: u32,
+    /// The recipients that need no further attempt (only mail has more than one recipient).
+    pub ended: Vec<TargetEnd>,
+}
+
+/// One recipient of a channel: an address for mail; the one destination, with an empty name, for every other kind.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct Target(pub String);
+
+/// How one recipient's part of a notification ended.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct TargetEnd {
+    /// The recipient.
+    pub target: String,
+    /// Whether it was accepted; otherwise it was refused for good.
+    pub accepted: bool,
+    /// What was answered.
+    pub answer: String,
+}
+
+/// How an alert ends on a channel; the four words of the accounting.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Ending {
+    /// Its own message was accepted.
+    Delivered,
+    /// The roll-up that carries it was accepted.
+    RolledUp,
+    /// It was kept back by choice.
+    Silenced,
+    /// It was refused for good, or given up.
+    Dead,
+}
+
+impl Ending {
+    /// All four.
+    pub const ALL: &'static [Self] = &[Self::Delivered, Self::RolledUp, Self::Silenced, Self::Dead];
+
+    /// The word for metrics, lists and the store.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Delivered => "delivered",
+            Self::RolledUp => "rolled_up",
+            Self::Silenced => "silenced",
+            Self::Dead => "dead",
+        }
+    }
+}
+
+/// One line of the list of deliveries.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Delivery {
+    /// The notification's number, for `deliveries retry`.
+    pub id: i64,
+    /// The idempotency key its receiver sees.
+    pub key: String,
+    /// The channel.
+    pub channel: String,
+    /// `alert` or `roll_up`.
+    pub kind: String,
+    /// `pending`, or one of the four endings.
+    pub outcome: String,
+    /// The rule.
+    pub rule: String,
+    /// The jobs it carries, at most the first [`Delivery::JOBS_SHOWN`].
+    pub jobs: Vec<String>,
+    /// How many alerts it carries.
+    pub alerts: u64,
+    /// Attempts made.
+    pub attempts: u32,
+    /// When it was made.
+    pub created: Timestamp,
+    /// When the next attempt is due, while it is pending.
+    pub due: Option<Timestamp>,
+    /// When it ended.
+    pub ended: Option<Timestamp>,
+    /// The channel's last answer.
+    pub answer: Option<String>,
+    /// The roll-up that carries it, where a limit held it back.
+    pub rolled_into: Option<i64>,
+}
+
+impl Delivery {
+    /// How many job ids a line lists; `alerts` tells how many there are.
+    pub const JOBS_SHOWN: usize = 20;
+}

@@ -1,0 +1,237 @@
+//! The one HTTP client: a deadline over the whole exchange, a cap on the body while it is read, no redirects, and errors
+//! that never name more of a URL than its origin.
+
+use std::time::Duration;
+
+use jiff::Timestamp;
+use reqwest::{
+    Client, Request, Response, Url,
+    header::{DATE, HeaderMap, RETRY_AFTER},
+    redirect,
+};
+
+use crate::domain::{Outcome, Refusal};
+
+/// How much of a channel's answer is read: enough for any error text.
+pub const ANSWER_BYTES: usize = 64 * 1024;
+/// How much of an answer is kept in a log, an error or the store.
+pub const ANSWER_SHOWN: usize = 300;
+/// A longer `Retry-After` is taken as this.
+pub const RETRY_AFTER_MOST: Duration = Duration::from_secs(24 * 3600);
+/// How long an idle connection is kept for the next message.
+const IDLE: Duration = Duration::from_secs(90);
+/// The share of a deadline that connecting may take.
+const CONNECT: Duration = Duration::from_secs(10);
+
+/// The client. Cloning shares its connections.
+#[derive(Clone)]
+pub struct Http {
+    client: Client,
+}
+
+/// A whole answer.
+#[derive(Debug)]
+pub struct Reply {
+    /// The status code.
+    pub status: u16,
+    /// The headers.
+    pub headers: HeaderMap,
+    /// The body, complete.
+    pub body: Vec<u8>,
+}
+
+/// Why there is no whole answer. Shows an origin at most, never a path or a query: those may be secrets.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum HttpError {
+    /// The deadline passed.
+    #[error("{origin} did not answer within {}", crate::domain::format_duration(*.limit))]
+    Timeout {
+        /// Whom we asked.
+        origin: String,
+        /// The deadline.
+        limit: Duration,
+    },
+    /// No connection, or TLS failed.
+    #[error("can't connect to {origin}: {why}")]
+    Connect {
+        /// Whom we asked.
+        origin: String,
+        /// The innermost reason.
+        why: String,
+    },
+    /// The connection broke in the middle: whether the request was taken is not known.
+    #[error("the connection to {origin} broke: {why}")]
+    Broken {
+        /// Whom we asked.
+        origin: String,
+        /// The innermost reason.
+        why: String,
+    },
+    /// The body exceeds its cap.
+    #[error("{origin} answered with more than {cap} bytes")]
+    TooLarge {
+        /// Whom we asked.
+        origin: String,
+        /// The cap.
+        cap: usize,
+    },
+}
+
+impl Http {
+    /// Makes the client with the system's root certificates; where there are none (a bare container), with Mozilla's.
+    ///
+    /// # Errors
+    /// The TLS set-up failed, in one line.
+    pub fn new() -> Result<Self, String> {
+        let client = Client::builder()
+            .user_agent(concat!("jobrelay/", env!("CARGO_PKG_VERSION")))
+            .redirect(redirect::Policy::none())
+            .connect_timeout(CONNECT)
+            .pool_idle_timeout(IDLE)
+            .tcp_nodelay(true)
+            .referer(false)
+            .tls_backend_preconfigured(tls_config()?)
+            .build()
+            .map_err(|error| format!("can't set up the HTTP client: {}", innermost(&error)))?;
+        Ok(Self { client })
+    }
+
+    /// The builder of a request to be handed to [`Http::send`].
+    pub fn request(&self, method: reqwest::Method, url: Url) -> reqwest::RequestBuilder {
+        self.client.request(method, url)
+    }
+
+    /// Sends a request and reads the whole answer, of at most `cap` bytes, within `deadline`.
+    ///
+    /// # Errors
+    /// See [`HttpError`].
+    pub async fn send(&self, request: Request, deadline: Duration, cap: usize) -> Result<Reply, HttpError> {
+        let origin = origin(request.url());
+        match tokio::time::timeout(deadline, self.exchange(request, &origin, cap)).await {
+            Ok(result) => result,
+            Err(_) => Err(HttpError::Timeout { origin, limit: deadline }),
+        }
+    }
+
+    async fn exchange(&self, request: Request, origin: &str, cap: usize) -> Result<Reply, HttpError> {
+        let failed = |error: &reqwest::Error| {
+            let (origin, why) = (origin.to_owned(), innermost(error));
+            if error.is_connect() { HttpError::Connect { origin, why } } else { HttpError::Broken { origin, why } }
+        };
+        let mut response: Response = self.client.execute(request).await.map_err(|e| failed(&e))?;
+        let too_large = || HttpError::TooLarge { origin: origin.to_owned(), cap };
+        if response.content_length().is_some_and(|length| length > cap as u64) {
+            return Err(too_large());
+        }
+        let mut body = Vec::new();
+        while let Some(chunk) = response.chunk().await.map_err(|e| failed(&e))? {
+            if body.len() + chunk.len() > cap {
+                return Err(too_large());
+            }
+            body.extend_from_slice(&chunk);
+        }
+        Ok(Reply { status: response.status().as_u16(), headers: std::mem::take(response.headers_mut()), body })
+    }
+}
+
+impl Reply {
+    /// The server's own time of answering.
+    #[must_use]
+    pub fn date(&self) -> Option<Timestamp> {
+        let date = httpdate::parse_http_date(self.headers.get(DATE)?.to_str().ok()?).ok()?;
+        Timestamp::try_from(date).ok()
+    }
+
+    /// What `Retry-After` asks for, in seconds or as a date (against the server's own `Date`, else `now`), capped at
+    /// [`RETRY_AFTER_MOST`]. None where it is absent or makes no sense.
+    #[must_use]
+    pub fn retry_after(&self, now: Timestamp) -> Option<Duration> {
+        let text = self.headers.get(RETRY_AFTER)?.to_str().ok()?.trim();
+        let wait = if text.bytes().all(|b| b.is_ascii_digit()) {
+            // More digits than fit are a very long wait, not none.
+            Duration::from_secs(text.parse().unwrap_or(u64::MAX))
+        } else {
+            let until = Timestamp::try_from(httpdate::parse_http_date(text).ok()?).ok()?;
+            Duration::try_from(until.duration_since(self.date().unwrap_or(now))).unwrap_or(Duration::ZERO)
+        };
+        (!text.is_empty()).then(|| wait.min(RETRY_AFTER_MOST))
+    }
+
+    /// The body as one short line, for a log or the store.
+    #[must_use]
+    pub fn shown(&self) -> String {
+        let text = String::from_utf8_lossy(&self.body);
+        let line = shorten(&text);
+        if line.is_empty() { format!("HTTP {}", self.status) } else { format!("HTTP {}: {line}", self.status) }
+    }
+
+    /// What the status alone says, for a kind of channel that has no words of its own: 2xx is delivered; 408, 425, 429 and
+    /// 5xx are tried again; 401, 403, 404 and 410 are about the channel; every other one, redirects included, about the
+    /// message.
+    #[must_use]
+    pub fn outcome(&self, now: Timestamp) -> Outcome {
+        let shown = self.shown();
+        match self.status {
+            200..=299 => Outcome::Delivered { answer: shown },
+            408 | 425 | 429 | 500..=599 => Outcome::Retry { after: self.retry_after(now), why: shown },
+            300..=399 => Outcome::Refused { what: Refusal::Channel, why: format!("{shown} (redirects are not followed)") },
+            401 | 403 | 404 | 410 => Outcome::Refused { what: Refusal::Channel, why: shown },
+            _ => Outcome::Refused { what: Refusal::Message, why: shown },
+        }
+    }
+}
+
+impl From<HttpError> for Outcome {
+    fn from(error: HttpError) -> Self {
+        Self::Retry { after: None, why: error.to_string() }
+    }
+}
+
+/// Scheme, host and port: what may be shown of a URL.
+#[must_use]
+pub fn origin(url: &Url) -> String {
+    url.origin().ascii_serialization()
+}
+
+/// One line without control characters, of at most [`ANSWER_SHOWN`] characters.
+#[must_use]
+pub fn shorten(text: &str) -> String {
+    let mut line = String::new();
+    for word in text.split_whitespace() {
+        if !line.is_empty() {
+            line.push(' ');
+        }
+        line.extend(word.chars().filter(|c| !c.is_control()));
+        if line.chars().count() > ANSWER_SHOWN {
+            return line.chars().take(ANSWER_SHOWN).chain(['…']).collect();
+        }
+    }
+    line
+}
+
+/// The TLS set-up shared by every kind of connection: system roots, else Mozilla's.
+///
+/// # Errors
+/// The provider does not support the default protocol versions, in one line.
+pub fn tls_config() -> Result<rustls::ClientConfig, String> {
+    let mut roots = rustls::RootCertStore::empty();
+    let native = rustls_native_certs::load_native_certs();
+    roots.add_parsable_certificates(native.certs);
+    if roots.is_empty() {
+        roots.extend(webpki_roots::TLS_SERVER_ROOTS.iter().cloned());
+    }
+    let provider = std::sync::Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+    let builder = rustls::ClientConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .map_err(|error| format!("can't set up TLS: {error}"))?;
+    Ok(builder.with_root_certificates(roots).with_no_client_auth())
+}
+
+/// The last cause of an error: "connection refused" rather than "error sending request for url (…)".
+fn innermost(error: &dyn std::error::Error) -> String {
+    let mut cause = error;
+    while let Some(next) = cause.source() {
+        cause = next;
+    }
+    shorten(&cause.to_string())
+}

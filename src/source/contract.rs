@@ -1,0 +1,120 @@
+//! What every kind of source is: settings that can be read and checked, and a live feed that is read in pages.
+
+use std::{fmt, sync::Arc, time::Duration};
+
+use async_trait::async_trait;
+use jiff::Timestamp;
+
+use crate::{
+    document::{Faults, Fields},
+    domain::{Job, Name},
+    http::Http,
+};
+
+/// One kind of source: a line in [`super::KINDS`].
+pub struct Kind {
+    /// The word after `kind:`.
+    pub name: &'static str,
+    /// A commented example of its settings, as `init` writes it below `sources:` (without the source's name).
+    pub example: &'static str,
+    /// Reads the settings that are this kind's own; the keys every source takes are read before, unknown ones told after.
+    pub read: fn(&mut Fields<'_>, &mut Faults) -> Option<Box<dyn Settings>>,
+}
+
+/// The valid settings of one source, not yet connected to anything.
+pub trait Settings: fmt::Debug + Send + Sync {
+    /// Makes the live feed. Opens no connection yet.
+    ///
+    /// # Errors
+    /// What of the settings can't work on this machine, in one line without secrets.
+    fn connect(&self, name: &Name, http: &Http) -> Result<Arc<dyn Feed>, String>;
+}
+
+/// Where in the list to read.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Cursor {
+    /// The newest jobs.
+    Head,
+    /// What a page named as the next; already proved to lie within the source's own origin.
+    Next(String),
+}
+
+/// What follows a page.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Next {
+    /// Nothing: the page named no next one.
+    End,
+    /// Another page.
+    At(Cursor),
+    /// A link that is not followed (another origin, or no URL at all), with the reason. The token was not sent there.
+    Unusable(String),
+}
+
+/// One page of the list.
+#[derive(Debug, Clone)]
+pub struct Page {
+    /// The rows in the feed's order; a row that can't be read costs only itself.
+    pub rows: Vec<Result<Job, BadRow>>,
+    /// What follows.
+    pub next: Next,
+    /// The server's own time of answering (its `Date` header), where it told one.
+    pub served_at: Option<Timestamp>,
+}
+
+/// A row that can't be read.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct BadRow {
+    /// What is wrong with it.
+    pub why: String,
+    /// The row as it came, cut to [`BadRow::RAW_BYTES`].
+    pub raw: String,
+}
+
+impl BadRow {
+    /// How much of a bad row is kept.
+    pub const RAW_BYTES: usize = 16 * 1024;
+}
+
+/// Why a page could not be had. Every message names the URL without its secrets, and the `request-id` where one came.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum FeedError {
+    /// The credentials were refused, by the token endpoint or (with a fresh token) by the feed.
+    #[error("credentials refused: {0}")]
+    Refused(String),
+    /// The service asks for patience.
+    #[error("asked to wait: {why}")]
+    Throttled {
+        /// The least wait it asked for.
+        after: Option<Duration>,
+        /// What it answered.
+        why: String,
+    },
+    /// No answer, or one that tells of trouble over there.
+    #[error("unavailable: {0}")]
+    Unavailable(String),
+    /// An answer that is no page: not whole, not JSON, no `jobs` array.
+    #[error("not a page of jobs: {0}")]
+    Malformed(String),
+}
+
+/// A live feed.
+#[async_trait]
+pub trait Feed: Send + Sync {
+    /// Reads one page, newest jobs first.
+    ///
+    /// # Errors
+    /// See [`FeedError`]; an expired token is renewed once within the call.
+    async fn page(&self, at: &Cursor) -> Result<Page, FeedError>;
+
+    /// Looks one job up by its id; only an exact match counts.
+    ///
+    /// # Errors
+    /// As for [`Feed::page`].
+    async fn find(&self, id: &str) -> Result<Option<Job>, FeedError>;
+
+    /// Gets a token and reads one job (`check --connect`).
+    ///
+    /// # Errors
+    /// As for [`Feed::page`].
+    async fn probe(&self) -> Result<(), FeedError>;
+}
