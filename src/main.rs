@@ -1,3 +1,7 @@
-//! The program: parse, run, print the error once, exit.
+//! The program: everything is in the library.
 
-fn main() {}
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    jobrelay::cli::main()
+}

@@ -120,6 +120,9 @@ pub trait Channel: Send + Sync {
     /// not happen for any notification.
     fn compose(&self, notification: &Notification, wording: &Wording, now: Timestamp) -> Result<Payload, String>;
 
+    /// Whether [`Wording::Configured`] puts this notification into words of the user's own, so that a refusal may lie in them.
+    fn is_customised(&self, notification: &Notification) -> bool;
+
     /// One attempt for one recipient, within the channel's timeout.
     async fn send(&self, payload: &Payload, envelope: Envelope<'_>) -> Outcome;
 

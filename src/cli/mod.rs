@@ -1,1 +1,136 @@
-//! To come.
+//! The command line: one file a command. Data goes to stdout, logs and progress to stderr.
+
+#![allow(clippy::doc_markdown, reason = "the texts of arguments are help for a terminal, where a backtick is a blemish")]
+
+mod check;
+mod completions;
+mod demo;
+mod init;
+mod list;
+mod output;
+mod run;
+mod send;
+
+use std::{path::PathBuf, process::ExitCode};
+
+use clap::{CommandFactory, Parser, Subcommand, ValueEnum};
+use tracing_subscriber::EnvFilter;
+
+use crate::{
+    config::{self, Config, ProcessEnvironment},
+    document::Faults,
+};
+use output::say;
+
+/// Watches AvePoint scan jobs and tells the right people when one needs them.
+#[derive(Debug, Parser)]
+#[command(name = "jobrelay", version, about, after_help = AFTER_HELP)]
+pub struct Cli {
+    /// The config file; rules/ and templates/ are looked for beside it
+    #[arg(long, global = true, env = "JOBRELAY_CONFIG", default_value = "jobrelay.yaml", value_name = "FILE")]
+    config: PathBuf,
+
+    /// How log lines are written (to stderr)
+    #[arg(long, global = true, value_enum, default_value = "text", value_name = "FORMAT")]
+    log_format: LogFormat,
+
+    /// What is logged: error, warn, info, debug or trace, or a filter as in RUST_LOG
+    #[arg(long, global = true, env = "RUST_LOG", default_value = "info", value_name = "LEVEL")]
+    log_level: String,
+
+    #[command(subcommand)]
+    command: Command,
+}
+
+const AFTER_HELP: &str = "\
+First steps:
+  jobrelay demo            see it work, with nothing configured
+  jobrelay init            write a commented config to start from
+  jobrelay check           find every mistake in it
+  jobrelay send oncall     see one message arrive
+  jobrelay run             the service
+
+Exit codes: 0 done; 1 the thing asked about is wrong; 2 the command line is wrong.";
+
+/// How log lines are written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum LogFormat {
+    /// Lines for people
+    Text,
+    /// One JSON object a line
+    Json,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// The service: polls, relays, serves health and metrics, until SIGTERM or Ctrl-C
+    Run,
+    /// See it work: a simulated tenant, stand-ins for every channel, each message as its reader would see it
+    Demo(demo::Args),
+    /// Write a commented config, rules and templates to start from
+    Init(init::Args),
+    /// Read config, rules and templates, and report every problem with its place
+    Check(check::Args),
+    /// Send a sample alert to one channel, and say what it answered
+    Send(send::Args),
+    /// List the jobs the store holds, newest first
+    Jobs(list::JobArgs),
+    /// List the alerts the store holds, newest first
+    Alerts(list::AlertArgs),
+    /// List deliveries, newest first; `deliveries retry` sends again
+    Deliveries(list::DeliveryArgs),
+    /// Print shell completions
+    Completions(completions::Args),
+}
+
+/// Runs the command line of this process.
+#[must_use]
+pub fn main() -> ExitCode {
+    let cli = Cli::parse();
+    let Ok(filter) = EnvFilter::try_new(&cli.log_level) else {
+        say(format_args!("error: `{}` is no log level: use error, warn, info, debug or trace", cli.log_level));
+        return ExitCode::from(2);
+    };
+    let log = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).log_internal_errors(false);
+    match cli.log_format {
+        LogFormat::Text => log.with_target(false).with_ansi(output::colour(std::io::IsTerminal::is_terminal(&std::io::stderr()))).init(),
+        LogFormat::Json => log.json().flatten_event(true).with_target(false).with_current_span(false).with_span_list(false).init(),
+    }
+    let config = cli.config.as_path();
+    match cli.command {
+        Command::Run => run::run(config),
+        Command::Demo(args) => demo::run(&args),
+        Command::Init(args) => init::run(&args),
+        Command::Check(args) => check::run(&args, config),
+        Command::Send(args) => send::run(&args, config),
+        Command::Jobs(args) => list::jobs(&args, config),
+        Command::Alerts(args) => list::alerts(&args, config),
+        Command::Deliveries(args) => list::deliveries(&args, config),
+        Command::Completions(args) => completions::run(&args, Cli::command()),
+    }
+}
+
+/// The valid config, or a failure that has been told: on stderr, where a service's log is.
+fn load(path: &std::path::Path) -> Result<Config, ExitCode> {
+    let (config, faults): (Option<Config>, Faults) = config::load(path, &ProcessEnvironment);
+    if !faults.is_empty() {
+        say(format_args!("{}", config::report(&faults, output::colour(std::io::IsTerminal::is_terminal(&std::io::stderr())))));
+    }
+    config.ok_or(ExitCode::FAILURE)
+}
+
+/// A runtime for a command that talks to the network or the store.
+fn runtime() -> Result<tokio::runtime::Runtime, ExitCode> {
+    tokio::runtime::Builder::new_multi_thread().enable_all().worker_threads(2).build().map_err(|error| {
+        say(format_args!("error: can't start: {error}"));
+        ExitCode::FAILURE
+    })
+}
+
+/// The exit code of a command whose failure is one line.
+fn exit(result: Result<ExitCode, String>) -> ExitCode {
+    result.unwrap_or_else(|why| {
+        say(format_args!("error: {why}"));
+        ExitCode::FAILURE
+    })
+}

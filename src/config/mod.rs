@@ -91,3 +91,23 @@ pub struct StorageConfig {
 pub fn load(_path: &Path, _environment: &dyn Environment) -> (Option<Config>, Faults) {
     (None, Faults::default())
 }
+
+/// The environment of this process.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct ProcessEnvironment;
+
+impl Environment for ProcessEnvironment {
+    fn variable(&self, name: &str) -> Option<String> {
+        std::env::var(name).ok()
+    }
+
+    fn file(&self, path: &Path) -> Result<String, String> {
+        std::fs::read_to_string(path).map_err(|error| error.to_string())
+    }
+}
+
+/// Every fault as a person reads it: `file:line:column`, the line itself, what is wrong, and what to do.
+#[must_use]
+pub fn report(_faults: &Faults, _colour: bool) -> String {
+    String::new()
+}

@@ -76,6 +76,12 @@ impl Faults {
         self.faults.iter().any(|f| f.level == Level::Error)
     }
 
+    /// Whether there are none.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.faults.is_empty()
+    }
+
     /// All of them, by file, then place.
     #[must_use]
     pub fn sorted(&self) -> Vec<&Fault> {

@@ -1,7 +1,7 @@
 //! One message to one channel, and its way there.
 
 use jiff::Timestamp;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use super::{Alert, Name, RuleFacts};
 
@@ -40,8 +40,10 @@ pub struct Notification {
     pub kind: NotificationKind,
     /// The rule of all its alerts.
     pub rule: RuleFacts,
-    /// What it carries, oldest first; never empty.
+    /// What it carries, oldest first; never empty. Of a very large roll-up, only the first ones.
     pub alerts: Vec<Alert>,
+    /// How many it carries in all.
+    pub total: u64,
     /// When it was made.
     pub created: Timestamp,
     /// Attempts already made.
@@ -55,7 +57,7 @@ pub struct Notification {
 pub struct Target(pub String);
 
 /// How one recipient's part of a notification ended.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct TargetEnd {
     /// The recipient.
     pub target: String,
@@ -66,7 +68,7 @@ pub struct TargetEnd {
 }
 
 /// How an alert ends on a channel; the four words of the accounting.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Ending {
     /// Its own message was accepted.

@@ -4,7 +4,10 @@ use std::{sync::Arc, time::Duration};
 
 use jiff::Timestamp;
 
-use crate::domain::{Job, Name, RuleFacts};
+use crate::{
+    document::{Faults, Node},
+    domain::{Job, Name, RuleFacts},
+};
 
 /// One rule, compiled.
 #[derive(Debug)]
@@ -53,4 +56,45 @@ impl RuleSet {
     pub fn watches_running(&self) -> bool {
         false
     }
+}
+
+/// The names that a rule may refer to.
+#[derive(Debug, Clone, Copy)]
+pub struct Known<'k> {
+    /// The configured channels.
+    pub channels: &'k [Name],
+    /// The configured sources.
+    pub sources: &'k [Name],
+    /// The template sets, built in or the user's.
+    pub template_sets: &'k [String],
+}
+
+/// Reads rule files, each already parsed, and compiles every rule in them. Every fault of every file is told; a rule with a
+/// fault is left out of the set.
+#[must_use]
+pub fn read(_files: &[Node], _known: &Known<'_>, _faults: &mut Faults) -> RuleSet {
+    RuleSet::default()
+}
+
+/// A bucket.
+#[derive(Debug)]
+pub struct Limiter(Limit);
+
+impl Limiter {
+    /// A full bucket.
+    #[must_use]
+    pub fn new(limit: Limit) -> Self {
+        Self(limit)
+    }
+
+    /// Takes a message.
+    ///
+    /// # Errors
+    /// When one is to be had.
+    pub fn admit(&self, now: Timestamp) -> Result<(), Timestamp> {
+        if self.0.messages > 0 { Ok(()) } else { Err(now) }
+    }
+
+    /// Takes what was used before.
+    pub fn recall(&self, _past: &[Timestamp]) {}
 }

@@ -1,1 +1,100 @@
-//! To come.
+//! What the program answers over HTTP: whether it lives, whether it is ready, and its metrics.
+
+use std::{
+    net::SocketAddr,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+};
+
+use axum::{
+    Json, Router,
+    extract::{Request, State},
+    http::{HeaderMap, StatusCode, header},
+    middleware::{self, Next},
+    response::{IntoResponse, Response},
+    routing::get,
+};
+use serde_json::json;
+use sha2::{Digest, Sha256};
+use tokio::net::TcpListener;
+use tokio_util::sync::CancellationToken;
+
+use crate::{domain::Secret, metrics::Metrics, store::Store};
+
+/// What the answers are made of.
+pub struct Server {
+    /// The metrics.
+    pub metrics: Arc<Metrics>,
+    /// The store.
+    pub store: Arc<dyn Store>,
+    /// Required in `Authorization: Bearer` for all but the health checks, where it is set.
+    pub token: Option<Secret>,
+    /// Set once the program is stopping.
+    pub stopping: AtomicBool,
+}
+
+impl Server {
+    /// Serves on an open listener until told to stop; requests under way are answered first.
+    ///
+    /// # Errors
+    /// The listener broke.
+    pub async fn run(self: Arc<Self>, listener: TcpListener, stop: CancellationToken) -> std::io::Result<()> {
+        let guarded = Router::new().route("/metrics", get(metrics)).layer(middleware::from_fn_with_state(Arc::clone(&self), authorise));
+        let app = Router::new()
+            .route("/healthz", get(|| async { Json(json!({ "status": "ok" })) }))
+            .route("/readyz", get(ready))
+            .merge(guarded)
+            .fallback(|| async {
+                (StatusCode::NOT_FOUND, Json(json!({ "error": "no such page; there are /healthz, /readyz and /metrics" })))
+            })
+            .with_state(self);
+        axum::serve(listener, app).with_graceful_shutdown(async move { stop.cancelled().await }).await
+    }
+}
+
+/// Binds the address.
+///
+/// # Errors
+/// Why it can't be had, naming the address.
+pub async fn listen(address: SocketAddr) -> Result<TcpListener, String> {
+    TcpListener::bind(address)
+        .await
+        .map_err(|error| format!("can't listen on {address}: {error}; is another program using it? Set `server.listen`"))
+}
+
+async fn ready(State(server): State<Arc<Server>>) -> Response {
+    let reason = if server.stopping.load(Ordering::Relaxed) {
+        Some("stopping".to_owned())
+    } else {
+        server.store.trouble().map(|trouble| trouble.to_string())
+    };
+    match reason {
+        None => Json(json!({ "status": "ready" })).into_response(),
+        Some(reason) => (StatusCode::SERVICE_UNAVAILABLE, Json(json!({ "status": "unready", "reason": reason }))).into_response(),
+    }
+}
+
+async fn metrics(State(server): State<Arc<Server>>) -> Response {
+    match server.store.tally().await {
+        Ok(tally) => ([(header::CONTENT_TYPE, crate::metrics::CONTENT_TYPE)], server.metrics.text(tally)).into_response(),
+        Err(error) => {
+            tracing::warn!(%error, "a scrape could not be answered");
+            (StatusCode::SERVICE_UNAVAILABLE, "the store can't be read\n").into_response()
+        }
+    }
+}
+
+async fn authorise(State(server): State<Arc<Server>>, headers: HeaderMap, request: Request, next: Next) -> Response {
+    let Some(token) = &server.token else { return next.run(request).await };
+    let given = headers.get(header::AUTHORIZATION).and_then(|value| value.to_str().ok()).and_then(|value| value.strip_prefix("Bearer "));
+    // Digests are compared, so that the time taken tells nothing of the token.
+    let right = given.is_some_and(|given| Sha256::digest(given) == Sha256::digest(token.expose()));
+    if right {
+        next.run(request).await
+    } else {
+        let body = Json(json!({ "error": "send the configured `server.token` as `Authorization: Bearer …`" }));
+        (StatusCode::UNAUTHORIZED, [(header::WWW_AUTHENTICATE, "Bearer")], body).into_response()
+    }
+}

@@ -30,23 +30,28 @@ pub trait Settings: fmt::Debug + Send + Sync {
     fn connect(&self, name: &Name, http: &Http) -> Result<Arc<dyn Feed>, String>;
 }
 
-/// Where in the list to read.
+/// Where in the list to read, newest jobs first.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Cursor {
-    /// The newest jobs.
-    Head,
+    /// By the feed's own parameters. What `skip` counts (rows or pages) is for the reader of the answer to find out.
+    Skip {
+        /// `skip`.
+        skip: u32,
+        /// `top`: how many rows to ask for; the service may give fewer.
+        top: u32,
+    },
     /// What a page named as the next; already proved to lie within the source's own origin.
-    Next(String),
+    Link(String),
 }
 
-/// What follows a page.
+/// What a page names as its successor. A hint: an absent one does not prove the end, a present one proves nothing either.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Next {
-    /// Nothing: the page named no next one.
-    End,
-    /// Another page.
-    At(Cursor),
-    /// A link that is not followed (another origin, or no URL at all), with the reason. The token was not sent there.
+    /// Nothing (absent, `null` or empty).
+    None,
+    /// A page within the source's own origin, for [`Cursor::Link`].
+    Link(String),
+    /// A link that is never followed (another origin, or no URL at all), with the reason. The token is not sent there.
     Unusable(String),
 }
 
@@ -55,7 +60,7 @@ pub enum Next {
 pub struct Page {
     /// The rows in the feed's order; a row that can't be read costs only itself.
     pub rows: Vec<Result<Job, BadRow>>,
-    /// What follows.
+    /// What it names as the next page.
     pub next: Next,
     /// The server's own time of answering (its `Date` header), where it told one.
     pub served_at: Option<Timestamp>,
@@ -100,6 +105,9 @@ pub enum FeedError {
 /// A live feed.
 #[async_trait]
 pub trait Feed: Send + Sync {
+    /// How many rows to ask for at a time (`page_size`).
+    fn page_size(&self) -> u32;
+
     /// Reads one page, newest jobs first.
     ///
     /// # Errors

@@ -1,1 +1,12 @@
-//! To come.
+//! The store: jobs, alerts and notifications on disk. The two loops of the program meet here and nowhere else.
+//!
+//! [`Store`] is what the program asks for; [`sqlite`] is one way to give it. A second backend implements the same trait and
+//! passes the same suite (`tests/it/store.rs`).
+
+mod contract;
+pub mod sqlite;
+
+pub use contract::{
+    AlertFilter, AlertRow, Claim, DeliveryFilter, Intake, JobChange, JobFilter, JobRow, Known, NewAlert, OpenJob, Retry, RollUp,
+    Settlement, SourceRecord, Store, StoreError, Tally, Verdict,
+};

@@ -1,0 +1,12 @@
+//! `jobrelay demo`
+
+use std::process::ExitCode;
+
+/// Options of `demo`.
+#[derive(Debug, clap::Args)]
+pub struct Args {}
+
+pub fn run(_args: &Args) -> ExitCode {
+    super::output::say(format_args!("error: this build has no `demo` yet"));
+    ExitCode::FAILURE
+}

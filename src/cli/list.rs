@@ -1,0 +1,316 @@
+//! `jobrelay jobs`, `alerts` and `deliveries`: what the store holds.
+
+use std::{path::Path, process::ExitCode, time::Duration};
+
+use clap::{Subcommand, ValueEnum};
+use comfy_table::{ContentArrangement, Table, presets::NOTHING};
+use jiff::Timestamp;
+use serde::Serialize;
+
+use super::output::{print, say};
+use crate::{
+    app::SystemClock,
+    clock::Clock,
+    config::Config,
+    domain::{Delivery, Ending, State, format_duration, parse_duration},
+    store::{
+        AlertFilter, AlertRow, DeliveryFilter, JobFilter, JobRow, Retry, Store,
+        sqlite::{Access, Sqlite},
+    },
+};
+
+/// How a list is written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Format {
+    /// Columns for people
+    Table,
+    /// An array of objects
+    Json,
+}
+
+/// What every list takes.
+#[derive(Debug, clap::Args)]
+struct Common {
+    /// Only what is newer than this: a duration (24h) or a time (2026-01-31T08:00:00Z)
+    #[arg(long, value_name = "WHEN", value_parser = since)]
+    since: Option<Since>,
+
+    /// At most so many
+    #[arg(long, default_value_t = 50, value_parser = clap::value_parser!(u32).range(1..=1_000_000), value_name = "N")]
+    limit: u32,
+
+    /// How the list is written
+    #[arg(long, value_enum, default_value = "table", value_name = "FORMAT")]
+    format: Format,
+}
+
+#[derive(Debug, Clone, Copy)]
+enum Since {
+    Ago(Duration),
+    At(Timestamp),
+}
+
+fn since(text: &str) -> Result<Since, String> {
+    if let Ok(at) = text.parse::<Timestamp>() {
+        return Ok(Since::At(at));
+    }
+    parse_duration(text).map(Since::Ago).map_err(|error| format!("{error}; or a time such as 2026-01-31T08:00:00Z"))
+}
+
+impl Common {
+    fn since(&self) -> Option<Timestamp> {
+        self.since.map(|since| match since {
+            Since::Ago(ago) => SystemClock.now().checked_sub(ago).unwrap_or(Timestamp::MIN),
+            Since::At(at) => at,
+        })
+    }
+}
+
+/// Options of `jobs`.
+#[derive(Debug, clap::Args)]
+pub struct JobArgs {
+    /// Only this source's
+    #[arg(long, value_name = "NAME")]
+    source: Option<String>,
+
+    /// Only in this state: running, finished, failed, finished_with_exception, skipped, stopped, or the API's number
+    #[arg(long, value_name = "STATE", value_parser = state)]
+    state: Option<State>,
+
+    /// Only profiles whose name contains this
+    #[arg(long, value_name = "TEXT")]
+    profile: Option<String>,
+
+    /// Only this job id
+    #[arg(long, value_name = "ID")]
+    id: Option<String>,
+
+    #[command(flatten)]
+    common: Common,
+}
+
+fn state(text: &str) -> Result<State, String> {
+    State::parse(text).ok_or_else(|| {
+        let known: Vec<_> = State::ALL.iter().map(|state| state.name()).collect();
+        format!("the states are {}", known.join(", "))
+    })
+}
+
+/// Options of `alerts`.
+#[derive(Debug, clap::Args)]
+pub struct AlertArgs {
+    /// Only this rule's
+    #[arg(long, value_name = "NAME")]
+    rule: Option<String>,
+
+    /// Only this source's
+    #[arg(long, value_name = "NAME")]
+    source: Option<String>,
+
+    /// Only this job's
+    #[arg(long, value_name = "ID")]
+    job: Option<String>,
+
+    #[command(flatten)]
+    common: Common,
+}
+
+/// Options of `deliveries`.
+#[derive(Debug, clap::Args)]
+#[command(args_conflicts_with_subcommands = true)]
+pub struct DeliveryArgs {
+    #[command(subcommand)]
+    command: Option<DeliveryCommand>,
+
+    /// Only this channel's
+    #[arg(long, value_name = "NAME")]
+    channel: Option<String>,
+
+    /// Only with this outcome: pending, delivered, rolled_up, silenced or dead
+    #[arg(long, value_name = "OUTCOME", value_parser = outcome)]
+    outcome: Option<String>,
+
+    #[command(flatten)]
+    common: Common,
+}
+
+#[derive(Debug, Subcommand)]
+enum DeliveryCommand {
+    /// Send a delivery again: a dead letter, or one that waits for its next attempt
+    Retry {
+        /// The delivery's number, from the list
+        #[arg(required_unless_present = "dead", conflicts_with = "dead")]
+        id: Option<i64>,
+        /// Every dead letter
+        #[arg(long)]
+        dead: bool,
+    },
+}
+
+fn outcome(text: &str) -> Result<String, String> {
+    let known: Vec<&str> = std::iter::once("pending").chain(Ending::ALL.iter().map(|ending| ending.name())).collect();
+    if known.contains(&text) { Ok(text.to_owned()) } else { Err(format!("the outcomes are {}", known.join(", "))) }
+}
+
+pub fn jobs(args: &JobArgs, config: &Path) -> ExitCode {
+    let filter = JobFilter {
+        source: args.source.clone(),
+        state: args.state,
+        id: args.id.clone(),
+        profile: args.profile.clone(),
+        since: args.common.since(),
+        limit: args.common.limit,
+    };
+    with_store(config, async |store, _| {
+        let rows = store.jobs(filter).await.map_err(|error| error.to_string())?;
+        let now = SystemClock.now();
+        show(&args.common, &rows, "no jobs", &["SOURCE", "JOB", "STATE", "PROFILE", "STARTED", "DURATION"], |row: &JobRow| {
+            let job = &row.job;
+            let length = job.duration.and_then(|secs| Duration::try_from_secs_f64(secs).ok()).map(format_duration);
+            let running = job.started.filter(|_| job.finished.is_none()).and_then(|at| Duration::try_from(now.duration_since(at)).ok());
+            vec![
+                job.source.clone(),
+                job.id.clone(),
+                job.state.clone(),
+                job.profile.clone(),
+                moment(job.started),
+                length.or_else(|| running.map(|age| format!("{} so far", format_duration(age)))).unwrap_or_default(),
+            ]
+        })
+    })
+}
+
+pub fn alerts(args: &AlertArgs, config: &Path) -> ExitCode {
+    let filter = AlertFilter {
+        rule: args.rule.clone(),
+        source: args.source.clone(),
+        job: args.job.clone(),
+        since: args.common.since(),
+        limit: args.common.limit,
+    };
+    with_store(config, async |store, _| {
+        let rows = store.alerts(filter).await.map_err(|error| error.to_string())?;
+        show(&args.common, &rows, "no alerts", &["ALERT", "WHEN", "SEVERITY", "RULE", "JOB", "PROFILE", "CHANNELS"], |row: &AlertRow| {
+            let channels: Vec<String> = row.channels.iter().map(|(channel, outcome)| format!("{channel}: {outcome}")).collect();
+            vec![
+                row.id.to_string(),
+                moment(Some(row.created)),
+                row.severity.clone(),
+                row.rule.clone(),
+                row.job.id.clone(),
+                row.job.profile.clone(),
+                channels.join(", "),
+            ]
+        })
+    })
+}
+
+pub fn deliveries(args: &DeliveryArgs, config: &Path) -> ExitCode {
+    if let Some(DeliveryCommand::Retry { id, dead }) = &args.command {
+        return retry(*id, *dead, config);
+    }
+    let filter = DeliveryFilter {
+        channel: args.channel.clone(),
+        outcome: args.outcome.clone(),
+        since: args.common.since(),
+        limit: args.common.limit,
+    };
+    with_store(config, async |store, _| {
+        let rows = store.deliveries(filter).await.map_err(|error| error.to_string())?;
+        show(
+            &args.common,
+            &rows,
+            "no deliveries",
+            &["ID", "CHANNEL", "OUTCOME", "RULE", "JOBS", "TRIES", "MADE", "ANSWER"],
+            |row: &Delivery| {
+                let jobs = match (&row.jobs[..], row.alerts) {
+                    ([first], 1) => first.clone(),
+                    ([first, ..], n) => format!("{first} and {} more", n.saturating_sub(1)),
+                    ([], n) => n.to_string(),
+                };
+                let answer = match (&row.answer, row.rolled_into) {
+                    (_, Some(into)) => format!("in roll-up {into}"),
+                    (Some(answer), None) => answer.clone(),
+                    (None, None) => String::new(),
+                };
+                vec![
+                    row.id.to_string(),
+                    row.channel.clone(),
+                    row.outcome.clone(),
+                    row.rule.clone(),
+                    jobs,
+                    row.attempts.to_string(),
+                    moment(Some(row.created)),
+                    answer,
+                ]
+            },
+        )
+    })
+}
+
+fn retry(id: Option<i64>, dead: bool, config: &Path) -> ExitCode {
+    let which = match id {
+        Some(id) if !dead => Retry::One(id),
+        _ => Retry::Dead,
+    };
+    with_store(config, async |store, _| {
+        let count = store.retry(which, SystemClock.now()).await.map_err(|error| error.to_string())?;
+        match (count, which) {
+            (0, Retry::One(id)) => Err(format!("delivery {id} is neither dead nor waiting: see `jobrelay deliveries`")),
+            (0, Retry::Dead) => {
+                print(format_args!("there are no dead letters"));
+                Ok(ExitCode::SUCCESS)
+            }
+            (n, _) => {
+                print(format_args!("{n} to be sent again: a running service does so within seconds, another at its next start"));
+                Ok(ExitCode::SUCCESS)
+            }
+        }
+    })
+}
+
+/// Opens the config's store beside a running service, and runs a command on it.
+pub fn with_store<F>(config: &Path, command: F) -> ExitCode
+where
+    F: AsyncFnOnce(&dyn Store, &Config) -> Result<ExitCode, String>,
+{
+    let config = match super::load(config) {
+        Ok(config) => config,
+        Err(code) => return code,
+    };
+    let runtime = match super::runtime() {
+        Ok(runtime) => runtime,
+        Err(code) => return code,
+    };
+    let result = Sqlite::open(&config.storage.path, Access::Beside).map_err(|error| error.to_string());
+    super::exit(result.and_then(|store| runtime.block_on(command(&store, &config))))
+}
+
+fn show<T: Serialize>(
+    common: &Common,
+    rows: &[T],
+    none: &str,
+    header: &[&str],
+    cells: impl Fn(&T) -> Vec<String>,
+) -> Result<ExitCode, String> {
+    match common.format {
+        Format::Json => print(format_args!("{}", serde_json::to_string_pretty(rows).map_err(|error| error.to_string())?)),
+        Format::Table if rows.is_empty() => say(format_args!("{none}")),
+        Format::Table => {
+            let mut table = Table::new();
+            table.load_style(NOTHING).set_content_arrangement(ContentArrangement::Disabled).set_header(header);
+            // Names come from outside: a control character in one must not steer the terminal.
+            let plain = |text: String| text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect::<String>();
+            table.add_rows(rows.iter().map(|row| cells(row).into_iter().map(plain).collect::<Vec<_>>()));
+            print(format_args!("{}", table.trim_fmt()));
+            if rows.len() >= usize::try_from(common.limit).unwrap_or(usize::MAX) {
+                say(format_args!("the newest {} are shown; --limit shows more", rows.len()));
+            }
+        }
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+fn moment(at: Option<Timestamp>) -> String {
+    at.map(|at| at.strftime("%Y-%m-%d %H:%M:%SZ").to_string()).unwrap_or_default()
+}

@@ -1,0 +1,22 @@
+//! Writing to the terminal: a reader that has gone away (`jobrelay jobs | head`) is no error of ours.
+
+use std::{
+    fmt::Arguments,
+    io::{self, Write},
+};
+
+/// Writes a line to stderr.
+pub fn say(line: Arguments<'_>) {
+    let _ = writeln!(io::stderr(), "{line}");
+}
+
+/// Writes a line to stdout.
+pub fn print(line: Arguments<'_>) {
+    let _ = writeln!(io::stdout(), "{line}");
+}
+
+/// Whether to colour what goes to a stream, given whether that is a terminal: <https://no-color.org>.
+#[must_use]
+pub fn colour(terminal: bool) -> bool {
+    terminal && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty())
+}

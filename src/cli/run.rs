@@ -1,0 +1,44 @@
+//! `jobrelay run`
+
+use std::{path::Path, process::ExitCode, sync::Arc};
+
+use tokio::signal::unix::{SignalKind, signal};
+use tokio_util::sync::CancellationToken;
+
+use crate::app::{self, SystemClock};
+
+pub fn run(config: &Path) -> ExitCode {
+    let config = match super::load(config) {
+        Ok(config) => config,
+        Err(code) => return code,
+    };
+    let runtime = match super::runtime() {
+        Ok(runtime) => runtime,
+        Err(code) => return code,
+    };
+    let result = runtime.block_on(async {
+        let stop = CancellationToken::new();
+        cancel_on_signals(&stop)?;
+        app::run(config, Arc::new(SystemClock), stop).await.map(|()| ExitCode::SUCCESS)
+    });
+    super::exit(result)
+}
+
+/// Cancels `stop` on SIGTERM and SIGINT. SIGHUP, which would end the process, is caught and answered.
+pub fn cancel_on_signals(stop: &CancellationToken) -> Result<(), String> {
+    let listen = |kind| signal(kind).map_err(|error| format!("can't listen for signals: {error}"));
+    let (mut terminate, mut interrupt, mut hangup) =
+        (listen(SignalKind::terminate())?, listen(SignalKind::interrupt())?, listen(SignalKind::hangup())?);
+    let stop = stop.clone();
+    tokio::spawn(async move {
+        loop {
+            tokio::select! {
+                _ = terminate.recv() => break,
+                _ = interrupt.recv() => break,
+                _ = hangup.recv() => tracing::warn!("SIGHUP: this version does not reload its config; restart it to use a new one"),
+            }
+        }
+        stop.cancel();
+    });
+    Ok(())
+}

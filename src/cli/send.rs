@@ -1,0 +1,143 @@
+//! `jobrelay send CHANNEL`: one sample alert, so that a person can see a message arrive before anything has failed.
+
+use std::{collections::BTreeMap, path::Path, process::ExitCode, sync::Arc, time::Duration};
+
+use crate::{
+    app::SystemClock,
+    channel::{Channel, Envelope, Tools, Wording},
+    clock::Clock,
+    config::Config,
+    document::near,
+    domain::{Alert, Category, Job, JobType, Name, Notification, NotificationKind, Outcome, RuleFacts, Severity, State},
+    http::Http,
+    store::{
+        JobFilter, Store,
+        sqlite::{Access, Sqlite},
+    },
+};
+
+use super::output::print;
+
+/// Options of `send`.
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    /// The channel, as the config names it
+    #[arg(value_name = "CHANNEL")]
+    channel: String,
+
+    /// Send it as this rule would: its severity, description, labels and template
+    #[arg(long, value_name = "NAME")]
+    rule: Option<String>,
+
+    /// Send it about this job of the store, instead of a made-up one
+    #[arg(long, value_name = "ID")]
+    job: Option<String>,
+}
+
+pub fn run(args: &Args, config: &Path) -> ExitCode {
+    let config = match super::load(config) {
+        Ok(config) => config,
+        Err(code) => return code,
+    };
+    let runtime = match super::runtime() {
+        Ok(runtime) => runtime,
+        Err(code) => return code,
+    };
+    super::exit(runtime.block_on(send(args, &config)))
+}
+
+async fn send(args: &Args, config: &Config) -> Result<ExitCode, String> {
+    let unknown = |what: &str, name: &str, known: Vec<&str>| {
+        let hint = near(name, known.iter().copied())
+            .map_or_else(|| format!("there are: {}", known.join(", ")), |k| format!("did you mean `{k}`?"));
+        format!("there is no {what} `{name}`; {hint}")
+    };
+    let names = || config.channels.iter().map(|channel| channel.name.as_str()).collect();
+    let channel = config.channels.iter().find(|c| *c.name == *args.channel).ok_or_else(|| unknown("channel", &args.channel, names()))?;
+    let rule = match &args.rule {
+        Some(name) => {
+            let rules = config.rules.rules();
+            let rule = rules.iter().find(|rule| *rule.name == **name);
+            let names = || rules.iter().map(|rule| rule.name.as_str()).collect();
+            (*rule.ok_or_else(|| unknown("rule", name, names()))?.facts).clone()
+        }
+        None => sample_rule(),
+    };
+    let job = match &args.job {
+        Some(id) => stored_job(config, id).await?,
+        None => sample_job(config),
+    };
+    let notification = sample(channel.name.clone(), rule, job);
+    let tools = Tools { http: Http::new()?, templates: Arc::clone(&config.templates), public_url: config.server.public_url.clone() };
+    let live =
+        channel.settings.connect(&channel.name, &channel.common, &tools).map_err(|why| format!("channel {}: {why}", channel.name))?;
+    deliver(&channel.name, &*live, &notification).await
+}
+
+async fn deliver(name: &Name, channel: &dyn Channel, notification: &Notification) -> Result<ExitCode, String> {
+    let payload = channel.compose(notification, &Wording::Configured, SystemClock.now())?;
+    let mut code = ExitCode::SUCCESS;
+    for target in channel.targets() {
+        let envelope = Envelope { key: &notification.key, target: &target, now: SystemClock.now() };
+        let outcome = channel.send(&payload, envelope).await;
+        let to = if target.0.is_empty() { name.to_string() } else { format!("{name}, {}", target.0) };
+        match &outcome {
+            Outcome::Delivered { answer } => print(format_args!("{to}: delivered; it answered: {answer}")),
+            Outcome::Retry { why, .. } => print(format_args!("{to}: not delivered; the service would try again: {why}")),
+            Outcome::Refused { why, .. } => print(format_args!("{to}: refused: {why}")),
+        }
+        if !matches!(outcome, Outcome::Delivered { .. }) {
+            code = ExitCode::FAILURE;
+        }
+    }
+    Ok(code)
+}
+
+async fn stored_job(config: &Config, id: &str) -> Result<Job, String> {
+    let store = Sqlite::open(&config.storage.path, Access::Beside).map_err(|error| error.to_string())?;
+    let filter = JobFilter { id: Some(id.to_owned()), limit: 1, ..JobFilter::default() };
+    let rows = store.jobs(filter).await.map_err(|error| error.to_string())?;
+    rows.into_iter().next().map(|row| Job::from(row.job)).ok_or_else(|| format!("there is no job `{id}` in the store: see `jobrelay jobs`"))
+}
+
+fn sample_rule() -> RuleFacts {
+    RuleFacts {
+        name: "sample".into(),
+        description: "A test message sent by `jobrelay send`: no scan has failed.".into(),
+        severity: Severity::Info,
+        labels: BTreeMap::new(),
+        template: None,
+    }
+}
+
+fn sample_job(config: &Config) -> Job {
+    let finished = SystemClock.now();
+    Job {
+        source: config.sources.first().map_or_else(|| Name::from("sample"), |source| source.name.clone()),
+        id: "Scan00000000000000000000".into(),
+        kind: Some(JobType::Microsoft365),
+        state: State::Failed,
+        started: finished.checked_sub(Duration::from_secs(12 * 60 + 34)).ok(),
+        finished: Some(finished),
+        profile: "sample scan profile".into(),
+        category: Some(Category::Microsoft365),
+        extension: serde_json::Value::Null,
+    }
+}
+
+fn sample(channel: Name, rule: RuleFacts, job: Job) -> Notification {
+    let now = SystemClock.now();
+    Notification {
+        id: 0,
+        // No two samples are the same message, or a receiver that drops repeats would show only the first.
+        key: format!("msg_sample_{:032x}", rand::random::<u128>()),
+        channel,
+        kind: NotificationKind::Alert,
+        rule: rule.clone(),
+        alerts: vec![Alert { id: 0, run: 1, rule, job, created: now }],
+        total: 1,
+        created: now,
+        attempts: 0,
+        ended: Vec::new(),
+    }
+}

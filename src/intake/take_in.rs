@@ -1,0 +1,218 @@
+//! One page taken in: what is new about it, which rules match, and the one transaction that writes it all.
+
+use std::{
+    collections::{HashMap, HashSet, hash_map::DefaultHasher},
+    hash::{Hash, Hasher},
+    sync::Arc,
+};
+
+use moka::sync::Cache;
+
+use super::{
+    Intake,
+    advance::{Step, advance},
+};
+use crate::{
+    domain::{Job, Name},
+    rules::Rule,
+    source::BadRow,
+    store::{self, JobChange, Known, NewAlert, OpenJob, SourceRecord, StoreError},
+};
+
+/// How many jobs are known without asking the store, over all sources: a hundred pages of a thousand. Past that, the least
+/// used cost a query again, and nothing else.
+const REMEMBERED: u64 = 100_000;
+
+/// Jobs as they were last taken in, in front of the store: a page of known jobs costs no query. Holds hashes only.
+#[derive(Clone)]
+pub struct Memory(Cache<u64, u64>);
+
+impl Default for Memory {
+    fn default() -> Self {
+        Self(Cache::new(REMEMBERED))
+    }
+}
+
+impl Memory {
+    /// Whether this very sighting has been taken in. Two jobs are mistaken for one another only if two independent 64-bit
+    /// hashes agree.
+    fn holds(&self, job: &Job) -> bool {
+        self.0.get(&hash(job, false)) == Some(hash(job, true))
+    }
+
+    fn put(&self, job: &Job) {
+        self.0.insert(hash(job, false), hash(job, true));
+    }
+}
+
+fn hash(job: &Job, whole: bool) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    whole.hash(&mut hasher);
+    (job.source.as_str(), &job.id).hash(&mut hasher);
+    if whole {
+        (job.state, job.kind, job.category, job.started, job.finished, &job.profile).hash(&mut hasher);
+        if !job.extension.is_null() {
+            job.extension.to_string().hash(&mut hasher);
+        }
+    }
+    hasher.finish()
+}
+
+/// What one page comes to, before it is written.
+#[derive(Default)]
+struct Judged {
+    changes: Vec<JobChange>,
+    alerts: Vec<NewAlert>,
+}
+
+impl Intake {
+    /// Takes a page in. Whatever of it is known already costs nothing.
+    pub(super) async fn take_in(
+        &self,
+        jobs: Vec<Job>,
+        bad: Vec<BadRow>,
+        record: &SourceRecord,
+        open: &mut HashMap<String, OpenJob>,
+    ) -> Result<(), StoreError> {
+        let mut met = HashSet::new();
+        let fresh: Vec<Arc<Job>> =
+            jobs.into_iter().filter(|job| !self.memory.holds(job) && met.insert(job.id.clone())).map(Arc::new).collect();
+        let unreadable: Vec<BadRow> = bad.into_iter().filter(|row| !self.has_told(row)).collect();
+        if fresh.is_empty() && unreadable.is_empty() {
+            return Ok(());
+        }
+        let known = self.store.known(&self.name, fresh.iter().map(|job| job.id.clone()).collect()).await?;
+        let mut judged = Judged::default();
+        for (job, known) in fresh.iter().zip(known) {
+            self.judge(job, known, record, &mut judged).await?;
+        }
+        let changes = judged.changes.clone();
+        self.write(judged, &unreadable).await?;
+        for change in changes {
+            self.memory.put(&change.job);
+            if change.job.is_final() {
+                open.remove(&change.job.id);
+            } else {
+                let alerted = match open.remove(&change.job.id) {
+                    Some(before) if before.run == change.run => before.alerted,
+                    _ => Vec::new(),
+                };
+                open.insert(change.job.id.clone(), OpenJob { job: (*change.job).clone(), run: change.run, alerted });
+            }
+        }
+        for row in unreadable {
+            tracing::warn!(source = %self.name, why = %row.why, "a row of the list can't be read; it is kept as it came, the others go on");
+            self.remember_told(&row);
+        }
+        Ok(())
+    }
+
+    async fn judge(&self, job: &Arc<Job>, known: Option<Known>, record: &SourceRecord, judged: &mut Judged) -> Result<(), StoreError> {
+        let (run, newly_final) = match advance(known, job, record.cut, record.baseline) {
+            Step::Note { run } => (run, false),
+            Step::Judge { run } => (run, true),
+        };
+        judged.changes.push(JobChange { job: Arc::clone(job), run, newly_final });
+        if !newly_final {
+            return Ok(());
+        }
+        let matched = self.rules.judge(job, self.clock.now());
+        // Only a run met before can have been alerted on.
+        let alerted = match known {
+            Some(known) if known.run == run && !matched.is_empty() => self.store.alerted(&self.name, &job.id, run).await?,
+            _ => Vec::new(),
+        };
+        judged.alerts.extend(matched.iter().filter(|rule| !alerted.contains(&rule.name)).map(|rule| alert(rule, job, run)));
+        Ok(())
+    }
+
+    /// Judges the jobs that still run by the rules that watch them.
+    pub(super) async fn judge_running(&self, open: &mut HashMap<String, OpenJob>) -> Result<(), StoreError> {
+        if !self.rules.watches_running() {
+            return Ok(());
+        }
+        let now = self.clock.now();
+        let mut judged = Judged::default();
+        for job in open.values() {
+            let matched = self.rules.judge(&job.job, now);
+            let new: Vec<&Arc<Rule>> = matched.iter().filter(|rule| !job.alerted.contains(&rule.name)).collect();
+            if !new.is_empty() {
+                let shared = Arc::new(job.job.clone());
+                judged.alerts.extend(new.into_iter().map(|rule| alert(rule, &shared, job.run)));
+            }
+        }
+        let raised: Vec<(String, Name)> = judged.alerts.iter().map(|alert| (alert.job.id.clone(), alert.rule.clone())).collect();
+        if raised.is_empty() {
+            return Ok(());
+        }
+        self.write(judged, &[]).await?;
+        for (id, rule) in raised {
+            if let Some(job) = open.get_mut(&id) {
+                job.alerted.push(rule);
+            }
+        }
+        Ok(())
+    }
+
+    /// The one transaction. The limits are held until it is on disk.
+    async fn write(&self, mut judged: Judged, unreadable: &[BadRow]) -> Result<(), StoreError> {
+        let now = self.clock.now();
+        let mut buckets = if judged.alerts.is_empty() { None } else { Some(self.limits.lock().await) };
+        if let Some(buckets) = &mut buckets {
+            for alert in &mut judged.alerts {
+                alert.held = !buckets.admit(&alert.rule, now);
+            }
+        }
+        let told: Vec<(Name, Arc<Job>, bool)> = judged.alerts.iter().map(|a| (a.rule.clone(), Arc::clone(&a.job), a.held)).collect();
+        let channels: HashSet<Name> = judged.alerts.iter().filter(|a| !a.held).flat_map(|a| a.notify.iter().cloned()).collect();
+        let intake = store::Intake {
+            source: self.name.clone(),
+            now,
+            jobs: judged.changes,
+            alerts: judged.alerts,
+            unreadable: unreadable.iter().map(|row| (row.why.clone(), row.raw.clone())).collect(),
+        };
+        self.store.take_in(intake).await?;
+        drop(buckets);
+        for channel in channels {
+            self.wake.channel(&channel);
+        }
+        if told.iter().any(|(.., held)| *held) {
+            self.limits.tell_held();
+        }
+        for (rule, job, held) in told {
+            tracing::info!(source = %self.name, %rule, job = %job.id, profile = %job.profile, state = %job.state.name(), held, "alert");
+        }
+        Ok(())
+    }
+
+    fn has_told(&self, row: &BadRow) -> bool {
+        let (key, whole) = self.row_hashes(row);
+        self.memory.0.get(&key) == Some(whole)
+    }
+
+    fn remember_told(&self, row: &BadRow) {
+        let (key, whole) = self.row_hashes(row);
+        self.memory.0.insert(key, whole);
+    }
+
+    fn row_hashes(&self, row: &BadRow) -> (u64, u64) {
+        let hash = |salt: &str| {
+            let mut hasher = DefaultHasher::new();
+            (salt, self.name.as_str(), &row.raw).hash(&mut hasher);
+            hasher.finish()
+        };
+        (hash("row"), hash("whole row"))
+    }
+}
+
+fn alert(rule: &Rule, job: &Arc<Job>, run: u32) -> NewAlert {
+    NewAlert {
+        rule: rule.name.clone(),
+        facts: Arc::clone(&rule.facts),
+        job: Arc::clone(job),
+        run,
+        notify: rule.notify.clone(),
+        held: false,
+    }
+}

@@ -1,0 +1,303 @@
+//! What the program asks of its store.
+
+use std::{collections::BTreeMap, sync::Arc};
+
+use async_trait::async_trait;
+use jiff::Timestamp;
+use serde::Serialize;
+
+use crate::domain::{Delivery, Ending, Job, JobView, Name, Notification, RuleFacts, State, TargetEnd};
+
+/// Why the store did not do as asked. Nothing of the request is on disk then.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum StoreError {
+    /// The disk is full, read-only or broken, or the file is held by another program.
+    #[error("the store can't be written: {0}")]
+    Unwritable(String),
+    /// Anything else the database says.
+    #[error("the store failed: {0}")]
+    Failed(String),
+    /// The store is closing.
+    #[error("the store is closed")]
+    Closed,
+}
+
+/// What is known of a source.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct SourceRecord {
+    /// Jobs that ended at or before this instant are never alerted on, unless their end was watched. Server time.
+    pub cut: Timestamp,
+    /// Whether a sweep has met the whole list since the cut was made.
+    pub baseline: bool,
+    /// Every job that started before this instant has been met by a complete sweep. Server time.
+    pub watermark: Option<Timestamp>,
+}
+
+/// What is known of a job, as far as taking it in again needs it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Known {
+    /// Which run it is in, from 1.
+    pub run: u32,
+    /// Its state.
+    pub state: State,
+    /// Its end.
+    pub finished: Option<Timestamp>,
+    /// Whether it has ended.
+    pub ended: bool,
+}
+
+/// A job that has not ended, and the rules that alerted on its present run.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct OpenJob {
+    /// As last seen.
+    pub job: Job,
+    /// Which run it is in.
+    pub run: u32,
+    /// The rules that have alerted on this run.
+    pub alerted: Vec<Name>,
+}
+
+/// A job as it is to be written.
+#[derive(Debug, Clone)]
+pub struct JobChange {
+    /// The job.
+    pub job: Arc<Job>,
+    /// Which run it is in.
+    pub run: u32,
+    /// Whether it reached a final state just now (and is counted in `jobs_total`).
+    pub newly_final: bool,
+}
+
+/// An alert as it is to be written.
+#[derive(Debug, Clone)]
+pub struct NewAlert {
+    /// The rule.
+    pub rule: Name,
+    /// The rule as its messages will show it.
+    pub facts: Arc<RuleFacts>,
+    /// The job that matched.
+    pub job: Arc<Job>,
+    /// Which run of it.
+    pub run: u32,
+    /// The channels to notify.
+    pub notify: Vec<Name>,
+    /// Whether the rule's limit holds its messages back.
+    pub held: bool,
+}
+
+/// One page, judged: written whole, in one transaction, or not at all.
+#[derive(Debug, Clone)]
+pub struct Intake {
+    /// The source.
+    pub source: Name,
+    /// The time of taking in.
+    pub now: Timestamp,
+    /// The jobs that are new or changed.
+    pub jobs: Vec<JobChange>,
+    /// What the rules made of them. An alert that exists already is passed over, with its notifications.
+    pub alerts: Vec<NewAlert>,
+    /// Rows that could not be read: why, and the row as it came.
+    pub unreadable: Vec<(String, String)>,
+}
+
+/// What a channel's worker gets when it asks for work.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Claim {
+    /// These, in order, are the worker's until the lease runs out.
+    Ready(Vec<Notification>),
+    /// The first in line is not due before this instant.
+    NotBefore(Timestamp),
+    /// Nothing waits.
+    Empty,
+}
+
+/// How one attempt at a notification is written down.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Settlement {
+    /// The notification.
+    pub id: i64,
+    /// What is to become of it.
+    pub verdict: Verdict,
+    /// The time of the attempt.
+    pub now: Timestamp,
+    /// Whether a message was really sent (a template that failed made no attempt).
+    pub attempted: bool,
+    /// The channel's answer.
+    pub answer: String,
+    /// The recipients that need no further attempt.
+    pub targets: Vec<TargetEnd>,
+}
+
+/// What is to become of a notification.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Verdict {
+    /// Accepted.
+    Delivered,
+    /// Refused for good, or given up: a dead letter.
+    Dead,
+    /// To be tried again at this instant.
+    Again(Timestamp),
+    /// Some recipients are done; the attempt goes on.
+    Underway,
+}
+
+/// The alerts a rule's limit held back, put into one message a channel.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct RollUp {
+    /// Messages made.
+    pub messages: usize,
+    /// Held notifications folded into them.
+    pub folded: usize,
+}
+
+/// Which deliveries to send again.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Retry {
+    /// This one, if it is dead or waits for its next attempt.
+    One(i64),
+    /// Every dead letter.
+    Dead,
+}
+
+/// Which jobs to list, newest start first.
+#[derive(Debug, Clone, Default)]
+pub struct JobFilter {
+    /// Only this source's.
+    pub source: Option<String>,
+    /// Only in this state.
+    pub state: Option<State>,
+    /// Only this id.
+    pub id: Option<String>,
+    /// Only those whose profile contains this text, case ignored.
+    pub profile: Option<String>,
+    /// Only those that started (or, without a start, were first seen) at or after this instant.
+    pub since: Option<Timestamp>,
+    /// At most this many.
+    pub limit: u32,
+}
+
+/// One line of the list of jobs.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct JobRow {
+    /// The job.
+    #[serde(flatten)]
+    pub job: JobView,
+    /// Which run it is in.
+    pub run: u32,
+}
+
+/// Which alerts to list, newest first.
+#[derive(Debug, Clone, Default)]
+pub struct AlertFilter {
+    /// Only this rule's.
+    pub rule: Option<String>,
+    /// Only this source's.
+    pub source: Option<String>,
+    /// Only this job's.
+    pub job: Option<String>,
+    /// Only those made at or after this instant.
+    pub since: Option<Timestamp>,
+    /// At most this many.
+    pub limit: u32,
+}
+
+/// Which deliveries to list, newest first.
+#[derive(Debug, Clone, Default)]
+pub struct DeliveryFilter {
+    /// Only this channel's.
+    pub channel: Option<String>,
+    /// `pending` or an ending's name.
+    pub outcome: Option<String>,
+    /// Only those made at or after this instant.
+    pub since: Option<Timestamp>,
+    /// At most this many.
+    pub limit: u32,
+}
+
+/// The running sums, read in one transaction: they hold together at every moment.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Tally {
+    /// Jobs newly final, by source and state.
+    pub jobs: BTreeMap<(String, String), u64>,
+    /// Alerts, by rule.
+    pub alerts: BTreeMap<String, u64>,
+    /// Ended, counted in alerts, by channel and ending.
+    pub ended: BTreeMap<(String, Ending), u64>,
+    /// Not yet ended, counted in alerts, by channel.
+    pub pending: BTreeMap<String, u64>,
+}
+
+/// The store. Every method that writes is one transaction; when it returns without an error, what it wrote survives the
+/// death of the process, and what [`Store::take_in`] wrote also a power cut.
+#[async_trait]
+pub trait Store: Send + Sync {
+    /// What is known of a source; on the first call with its name, it is written down with the cut proposed.
+    async fn open_source(&self, name: &Name, cut: Timestamp) -> Result<SourceRecord, StoreError>;
+
+    /// Writes down that a sweep has met everything it set out to meet.
+    async fn end_sweep(&self, name: &Name, watermark: Option<Timestamp>) -> Result<(), StoreError>;
+
+    /// What is known of these jobs, in their order.
+    async fn known(&self, source: &Name, ids: Vec<String>) -> Result<Vec<Option<Known>>, StoreError>;
+
+    /// The rules that have alerted on one run of a job.
+    async fn alerted(&self, source: &Name, job_id: &str, run: u32) -> Result<Vec<Name>, StoreError>;
+
+    /// Every job of a source that has not ended.
+    async fn open_jobs(&self, source: &Name) -> Result<Vec<OpenJob>, StoreError>;
+
+    /// Takes in one judged page. Durable against a power cut.
+    async fn take_in(&self, intake: Intake) -> Result<(), StoreError>;
+
+    /// When a rule's last messages were let through, oldest first, at most `most`: alerts not held, and roll-ups.
+    async fn let_through(&self, rule: &Name, most: u32) -> Result<Vec<Timestamp>, StoreError>;
+
+    /// The rules with messages held back.
+    async fn held_rules(&self) -> Result<Vec<Name>, StoreError>;
+
+    /// Puts everything a rule's limit held back into one message a channel.
+    async fn roll_up(&self, rule: &Name, now: Timestamp) -> Result<RollUp, StoreError>;
+
+    /// Leases the first `most` notifications of a channel, in order, while they are due.
+    async fn claim(&self, channel: &Name, now: Timestamp, most: u32) -> Result<Claim, StoreError>;
+
+    /// Writes down what came of an attempt.
+    async fn settle(&self, settlement: Settlement) -> Result<(), StoreError>;
+
+    /// Makes deliveries pending again, due at once; their number.
+    async fn retry(&self, which: Retry, now: Timestamp) -> Result<usize, StoreError>;
+
+    /// Lists jobs.
+    async fn jobs(&self, filter: JobFilter) -> Result<Vec<JobRow>, StoreError>;
+
+    /// Lists alerts.
+    async fn alerts(&self, filter: AlertFilter) -> Result<Vec<AlertRow>, StoreError>;
+
+    /// Lists deliveries.
+    async fn deliveries(&self, filter: DeliveryFilter) -> Result<Vec<Delivery>, StoreError>;
+
+    /// The running sums.
+    async fn tally(&self) -> Result<Tally, StoreError>;
+
+    /// Whether the last attempt to write failed, and why.
+    fn trouble(&self) -> Option<StoreError>;
+}
+
+/// One line of the list of alerts.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct AlertRow {
+    /// The store's number.
+    pub id: i64,
+    /// The rule.
+    pub rule: String,
+    /// Its severity when it matched.
+    pub severity: String,
+    /// When it matched.
+    pub created: Timestamp,
+    /// Which run of the job.
+    pub run: u32,
+    /// The job as it stood.
+    pub job: JobView,
+    /// How it stands on each channel: `pending` or an ending.
+    pub channels: BTreeMap<String, String>,
+}

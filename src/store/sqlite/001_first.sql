@@ -1,0 +1,97 @@
+-- Times are microseconds since 1970, UTC. Codes are the vendor's numbers.
+
+CREATE TABLE source (
+    name      TEXT PRIMARY KEY,
+    cut       INTEGER NOT NULL, -- jobs that ended by then are not alerted on
+    baseline  INTEGER NOT NULL, -- 1 once a sweep has met the whole list
+    watermark INTEGER           -- jobs that started before it have been met
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE job (
+    source     TEXT    NOT NULL,
+    id         TEXT    NOT NULL,
+    run        INTEGER NOT NULL,
+    type       INTEGER,
+    state      INTEGER NOT NULL,
+    started    INTEGER,
+    finished   INTEGER,
+    profile    TEXT    NOT NULL,
+    category   INTEGER,
+    extension  TEXT,
+    ended      INTEGER NOT NULL,
+    first_seen INTEGER NOT NULL,
+    PRIMARY KEY (source, id)
+) STRICT, WITHOUT ROWID;
+
+CREATE INDEX job_open ON job (source) WHERE ended = 0;
+CREATE INDEX job_newest ON job (coalesce(started, first_seen));
+
+-- What messages say of a rule, as it stood; written once for all alerts that saw it so.
+CREATE TABLE rule_facts (
+    id    INTEGER PRIMARY KEY,
+    facts TEXT NOT NULL UNIQUE
+) STRICT;
+
+CREATE TABLE alert (
+    id      INTEGER PRIMARY KEY,
+    rule    TEXT    NOT NULL,
+    source  TEXT    NOT NULL,
+    job_id  TEXT    NOT NULL,
+    run     INTEGER NOT NULL,
+    facts   INTEGER NOT NULL REFERENCES rule_facts,
+    job     TEXT    NOT NULL, -- the job as it stood
+    created INTEGER NOT NULL,
+    held    INTEGER NOT NULL  -- 1 where the rule's limit held it back
+) STRICT;
+
+CREATE UNIQUE INDEX alert_once ON alert (source, job_id, run, rule);
+CREATE INDEX alert_let_through ON alert (rule, created) WHERE held = 0;
+
+-- One row for each alert on each of its channels, and one for each roll-up.
+-- state: pending | held (by a limit) | folded (into a roll-up under way) | delivered | rolled_up | silenced | dead
+CREATE TABLE notification (
+    id       INTEGER PRIMARY KEY,
+    key      TEXT    NOT NULL,
+    channel  TEXT    NOT NULL,
+    kind     TEXT    NOT NULL, -- alert | roll_up
+    rule     TEXT    NOT NULL,
+    facts    INTEGER NOT NULL REFERENCES rule_facts,
+    alert    INTEGER REFERENCES alert, -- none for a roll-up: its alerts are those of the rows folded into it
+    folded_into INTEGER REFERENCES notification,
+    state    TEXT    NOT NULL,
+    created  INTEGER NOT NULL,
+    due      INTEGER NOT NULL,
+    attempts INTEGER NOT NULL DEFAULT 0,
+    holder   TEXT,             -- who leased it
+    lease    INTEGER,          -- until when
+    ended    INTEGER,
+    answer   TEXT,
+    targets  TEXT              -- JSON: the recipients that need no further attempt
+) STRICT;
+
+CREATE INDEX notification_queue ON notification (channel, id) WHERE state = 'pending';
+CREATE INDEX notification_held ON notification (rule, channel, id) WHERE state = 'held';
+CREATE INDEX notification_dead ON notification (id) WHERE state = 'dead';
+CREATE INDEX notification_folded ON notification (folded_into) WHERE folded_into IS NOT NULL;
+CREATE INDEX notification_alert ON notification (alert) WHERE alert IS NOT NULL;
+CREATE INDEX notification_roll_up ON notification (rule, created) WHERE kind = 'roll_up';
+
+-- Running sums, kept in the transactions that change them, so that they hold at every moment.
+CREATE TABLE tally (
+    what  TEXT    NOT NULL, -- jobs | alerts | ended | pending
+    first TEXT    NOT NULL,
+    second TEXT   NOT NULL,
+    n     INTEGER NOT NULL,
+    PRIMARY KEY (what, first, second)
+) STRICT, WITHOUT ROWID;
+
+-- Rows of a feed that could not be read, as they came.
+CREATE TABLE quarantine (
+    id     INTEGER PRIMARY KEY,
+    source TEXT    NOT NULL,
+    hash   TEXT    NOT NULL,
+    why    TEXT    NOT NULL,
+    raw    TEXT    NOT NULL,
+    seen   INTEGER NOT NULL,
+    UNIQUE (source, hash)
+) STRICT;

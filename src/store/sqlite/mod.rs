@@ -1,0 +1,210 @@
+//! The embedded store: one `SQLite` file in WAL mode, one writer, a few readers. All that is `SQLite`'s own is in this folder.
+
+mod intake;
+mod lists;
+mod outbox;
+mod schema;
+mod worker;
+
+use std::{
+    fs::File,
+    path::{Path, PathBuf},
+    time::Duration,
+};
+
+use async_trait::async_trait;
+use jiff::Timestamp;
+use rusqlite::{Connection, OpenFlags};
+
+use super::{
+    AlertFilter, AlertRow, Claim, DeliveryFilter, Intake, JobFilter, JobRow, Known, OpenJob, Retry, RollUp, Settlement, SourceRecord,
+    Store, StoreError, Tally,
+};
+use crate::domain::{Delivery, Name};
+use worker::{Readers, Survives, Writer};
+
+/// Threads that read: one may be busy with a long list while another serves the loops.
+const READERS: usize = 2;
+/// How long a statement waits for another program (a backup, `deliveries retry`) to let go of the file.
+const BUSY: Duration = Duration::from_secs(10);
+/// How many pages (of 4 KiB) the log may grow to before it is folded into the file.
+const CHECKPOINT_PAGES: u32 = 2_000;
+
+/// Why the file could not be opened.
+#[derive(Debug, thiserror::Error)]
+pub enum OpenError {
+    /// A running service holds it.
+    #[error("another jobrelay is running on {}: stop it first, or give this one a `storage.url` of its own", .0.display())]
+    InUse(PathBuf),
+    /// It does not exist, and the command does not make one.
+    #[error("there is no store at {}: has `jobrelay run` ever run with this config?", .0.display())]
+    Missing(PathBuf),
+    /// Anything else.
+    #[error("can't open the store {}: {why}", .path.display())]
+    Failed {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        why: String,
+    },
+}
+
+/// How to open the file.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Access {
+    /// The service: makes the file if it is missing, and is its only service.
+    Service,
+    /// A command beside a service that may be running: lists, and makes deliveries pending again.
+    Beside,
+}
+
+/// The store in one `SQLite` file.
+pub struct Sqlite {
+    // Dropped in this order: the writer's last commit comes before the lock is let go.
+    writer: Writer,
+    readers: Readers,
+    _lock: Option<File>,
+    /// Names this process in leases.
+    holder: String,
+}
+
+impl Sqlite {
+    /// Opens the file.
+    ///
+    /// # Errors
+    /// See [`OpenError`].
+    pub fn open(path: &Path, access: Access) -> Result<Self, OpenError> {
+        let failed = |why: String| OpenError::Failed { path: path.to_owned(), why };
+        let lock = match access {
+            Access::Service => Some(lock(path)?),
+            Access::Beside if path.exists() => None,
+            Access::Beside => return Err(OpenError::Missing(path.to_owned())),
+        };
+        let mut connection = connect(path, true).map_err(|e| failed(e.to_string()))?;
+        schema::migrate(&mut connection).map_err(|e| failed(e.to_string()))?;
+        if access == Access::Service {
+            // With the lock held, whoever leased these is dead.
+            connection
+                .execute("UPDATE notification SET holder = NULL, lease = NULL WHERE state = 'pending' AND holder IS NOT NULL", [])
+                .map_err(|e| failed(e.to_string()))?;
+        }
+        let readers = (0..READERS).map(|_| connect(path, false)).collect::<Result<Vec<_>, _>>().map_err(|e| failed(e.to_string()))?;
+        let readers = Readers::start(readers).map_err(|e| failed(e.to_string()))?;
+        let writer = Writer::start(connection).map_err(|e| failed(e.to_string()))?;
+        Ok(Self { writer, readers, _lock: lock, holder: format!("{:016x}", rand::random::<u64>()) })
+    }
+}
+
+/// Takes the lock that marks the file as served. It lies beside the file and goes with the process, however that ends.
+fn lock(path: &Path) -> Result<File, OpenError> {
+    let mut name = path.as_os_str().to_owned();
+    name.push(".lock");
+    let failed = |why: std::io::Error| OpenError::Failed { path: path.to_owned(), why: why.to_string() };
+    let file = File::options().create(true).truncate(false).write(true).open(PathBuf::from(name)).map_err(failed)?;
+    match file.try_lock() {
+        Ok(()) => Ok(file),
+        Err(std::fs::TryLockError::WouldBlock) => Err(OpenError::InUse(path.to_owned())),
+        Err(std::fs::TryLockError::Error(error)) => Err(failed(error)),
+    }
+}
+
+fn connect(path: &Path, writes: bool) -> rusqlite::Result<Connection> {
+    let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_CREATE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let connection = Connection::open_with_flags(path, flags)?;
+    connection.busy_timeout(BUSY)?;
+    connection.set_prepared_statement_cache_capacity(64);
+    connection.execute_batch(&format!(
+        "PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA foreign_keys = OFF; PRAGMA temp_store = MEMORY;
+         PRAGMA cache_size = -8192; PRAGMA wal_autocheckpoint = {CHECKPOINT_PAGES}; PRAGMA journal_size_limit = 33554432;"
+    ))?;
+    if !writes {
+        connection.execute_batch("PRAGMA query_only = ON")?;
+    }
+    Ok(connection)
+}
+
+#[async_trait]
+impl Store for Sqlite {
+    async fn open_source(&self, name: &Name, cut: Timestamp) -> Result<SourceRecord, StoreError> {
+        let name = name.clone();
+        self.writer.write(Survives::PowerCut, move |tx| intake::open_source(tx, &name, cut)).await
+    }
+
+    async fn end_sweep(&self, name: &Name, watermark: Option<Timestamp>) -> Result<(), StoreError> {
+        let name = name.clone();
+        // Losing this to a power cut moves the watermark back: the next sweep reads a little more.
+        self.writer.write(Survives::ProcessDeath, move |tx| intake::end_sweep(tx, &name, watermark)).await
+    }
+
+    async fn known(&self, source: &Name, ids: Vec<String>) -> Result<Vec<Option<Known>>, StoreError> {
+        let source = source.clone();
+        self.readers.read(move |db| intake::known(db, &source, &ids)).await
+    }
+
+    async fn alerted(&self, source: &Name, job_id: &str, run: u32) -> Result<Vec<Name>, StoreError> {
+        let (source, job_id) = (source.clone(), job_id.to_owned());
+        self.readers.read(move |db| intake::alerted(db, &source, &job_id, run)).await
+    }
+
+    async fn open_jobs(&self, source: &Name) -> Result<Vec<OpenJob>, StoreError> {
+        let source = source.clone();
+        self.readers.read(move |db| intake::open_jobs(db, &source)).await
+    }
+
+    async fn take_in(&self, intake: Intake) -> Result<(), StoreError> {
+        self.writer.write(Survives::PowerCut, move |tx| intake::take_in(tx, &intake)).await
+    }
+
+    async fn let_through(&self, rule: &Name, most: u32) -> Result<Vec<Timestamp>, StoreError> {
+        let rule = rule.clone();
+        self.readers.read(move |db| outbox::let_through(db, &rule, most)).await
+    }
+
+    async fn held_rules(&self) -> Result<Vec<Name>, StoreError> {
+        self.readers.read(outbox::held_rules).await
+    }
+
+    async fn roll_up(&self, rule: &Name, now: Timestamp) -> Result<RollUp, StoreError> {
+        let rule = rule.clone();
+        self.writer.write(Survives::PowerCut, move |tx| outbox::roll_up(tx, &rule, now)).await
+    }
+
+    async fn claim(&self, channel: &Name, now: Timestamp, most: u32) -> Result<Claim, StoreError> {
+        // A look before the write: a channel with nothing to do writes nothing.
+        let (name, holder) = (channel.clone(), self.holder.clone());
+        match self.readers.read(move |db| outbox::first_due(db, &name, &holder, now)).await? {
+            Claim::Ready(_) => {}
+            nothing => return Ok(nothing),
+        }
+        let (name, holder) = (channel.clone(), self.holder.clone());
+        self.writer.write(Survives::ProcessDeath, move |tx| outbox::claim(tx, &name, &holder, now, most)).await
+    }
+
+    async fn settle(&self, settlement: Settlement) -> Result<(), StoreError> {
+        self.writer.write(Survives::ProcessDeath, move |tx| outbox::settle(tx, &settlement)).await
+    }
+
+    async fn retry(&self, which: Retry, now: Timestamp) -> Result<usize, StoreError> {
+        self.writer.write(Survives::PowerCut, move |tx| outbox::retry(tx, which, now)).await
+    }
+
+    async fn jobs(&self, filter: JobFilter) -> Result<Vec<JobRow>, StoreError> {
+        self.readers.read(move |db| lists::jobs(db, &filter)).await
+    }
+
+    async fn alerts(&self, filter: AlertFilter) -> Result<Vec<AlertRow>, StoreError> {
+        self.readers.read(move |db| lists::alerts(db, &filter)).await
+    }
+
+    async fn deliveries(&self, filter: DeliveryFilter) -> Result<Vec<Delivery>, StoreError> {
+        self.readers.read(move |db| lists::deliveries(db, &filter)).await
+    }
+
+    async fn tally(&self) -> Result<Tally, StoreError> {
+        self.readers.read(lists::tally).await
+    }
+
+    fn trouble(&self) -> Option<StoreError> {
+        self.writer.trouble()
+    }
+}

@@ -1,0 +1,39 @@
+//! The tables, and how an older file becomes a newer one.
+
+use rusqlite::{Connection, TransactionBehavior};
+
+/// Each step brings a file from version N to N + 1 in one transaction; `user_version` tells how far it has come.
+/// A step that has been released is never edited.
+const STEPS: &[&str] = &[include_str!("001_first.sql")];
+
+/// What can be wrong with a file's version.
+#[derive(Debug, thiserror::Error)]
+pub enum MigrateError {
+    /// Written by a newer program.
+    #[error("the file is of schema version {found}, written by a newer jobrelay; this one knows versions up to {known}")]
+    Newer {
+        /// The file's.
+        found: usize,
+        /// The newest this program knows.
+        known: usize,
+    },
+    /// The database's own words.
+    #[error(transparent)]
+    Database(#[from] rusqlite::Error),
+}
+
+/// Brings the file to the newest version. An interrupted step leaves the version before it.
+pub fn migrate(connection: &mut Connection) -> Result<(), MigrateError> {
+    let found: i64 = connection.query_row("PRAGMA user_version", [], |row| row.get(0))?;
+    let found = usize::try_from(found).unwrap_or(usize::MAX);
+    if found > STEPS.len() {
+        return Err(MigrateError::Newer { found, known: STEPS.len() });
+    }
+    for (at, step) in STEPS.iter().enumerate().skip(found) {
+        let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+        transaction.execute_batch(step)?;
+        transaction.execute_batch(&format!("PRAGMA user_version = {}", at + 1))?;
+        transaction.commit()?;
+    }
+    Ok(())
+}

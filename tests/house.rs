@@ -1,0 +1,158 @@
+//! Guards the house: an import points down, never up or sideways, so that no circle can form.
+//!
+//! The table says what each room may name. It is the picture in ARCHITECTURE.md, made to fail.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, missing_docs)]
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fs,
+    path::{Path, PathBuf},
+};
+
+/// Each room and the rooms it may name, lowest floor first.
+const MAY_NAME: &[(&str, &[&str])] = &[
+    ("domain", &[]),
+    ("clock", &[]),
+    ("document", &["domain"]),
+    ("store", &["domain"]),
+    ("wake", &["domain"]),
+    ("http", &["domain"]),
+    ("metrics", &["store"]),
+    ("rules", &["domain", "document"]),
+    ("template", &["document", "domain"]),
+    ("source", &["domain", "document", "http"]),
+    ("channel", &["domain", "document", "http", "template"]),
+    ("config", &["domain", "document", "rules", "template", "source", "channel"]),
+    ("intake", &["clock", "domain", "metrics", "rules", "source", "store", "wake"]),
+    ("delivery", &["channel", "clock", "domain", "metrics", "store", "wake"]),
+    ("schedule", &["clock", "domain", "intake", "store", "wake"]),
+    ("server", &["domain", "metrics", "store"]),
+    (
+        "app",
+        &["channel", "clock", "config", "delivery", "domain", "http", "intake", "metrics", "schedule", "server", "source", "store", "wake"],
+    ),
+    ("demo", &["app", "clock", "config", "document", "domain", "source", "channel", "template"]),
+    ("cli", &["app", "channel", "clock", "config", "demo", "document", "domain", "http", "rules", "source", "store", "template"]),
+    ("lib", &[]),
+    ("main", &["cli"]),
+];
+
+/// The largest healthy file; a larger one needs a place in [`LARGER`] with its reason.
+const LINES: usize = 400;
+
+/// Files over [`LINES`], each with the reason why it is one room.
+const LARGER: &[(&str, &str)] = &[];
+
+fn sources() -> Vec<PathBuf> {
+    fn walk(folder: &Path, found: &mut Vec<PathBuf>) {
+        for entry in fs::read_dir(folder).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_dir() {
+                walk(&path, found);
+            } else if path.extension().is_some_and(|extension| extension == "rs") {
+                found.push(path);
+            }
+        }
+    }
+    let mut found = Vec::new();
+    walk(&Path::new(env!("CARGO_MANIFEST_DIR")).join("src"), &mut found);
+    assert!(found.len() > 20, "the sources were not found");
+    found
+}
+
+fn room_of(path: &Path) -> String {
+    let below = path.strip_prefix(Path::new(env!("CARGO_MANIFEST_DIR")).join("src")).unwrap();
+    let first = below.components().next().unwrap().as_os_str().to_str().unwrap();
+    first.trim_end_matches(".rs").to_owned()
+}
+
+/// The rooms a file names by `crate::room` (or, in the binary, `jobrelay::room`), grouped imports included; its tests may
+/// name whatever they need, and comments are passed over.
+fn named(text: &str) -> BTreeSet<String> {
+    let code = text.split("#[cfg(test)]\nmod tests").next().unwrap();
+    let code: String = code.lines().map(|line| line.split("//").next().unwrap()).collect::<Vec<_>>().join("\n");
+    let mut rooms = BTreeSet::new();
+    for prefix in ["crate::", "jobrelay::"] {
+        for (at, _) in code.match_indices(prefix) {
+            let rest = &code[at + prefix.len()..];
+            match rest.strip_prefix('{') {
+                Some(group) => rooms.extend(top_level_names(group)),
+                None => rooms.extend(leading_name(rest)),
+            }
+        }
+    }
+    rooms
+}
+
+fn leading_name(text: &str) -> Option<String> {
+    let name: String = text.trim_start().chars().take_while(|c| c.is_ascii_alphanumeric() || *c == '_').collect();
+    (!name.is_empty()).then_some(name)
+}
+
+/// The first word of each item of `{a::b, c::{d, e}, f}`, given the text behind the opening brace.
+fn top_level_names(group: &str) -> Vec<String> {
+    let (mut depth, mut names, mut item) = (1, Vec::new(), String::new());
+    for c in group.chars() {
+        match c {
+            '{' => depth += 1,
+            '}' => depth -= 1,
+            ',' if depth == 1 => names.extend(leading_name(&std::mem::take(&mut item))),
+            _ if depth == 1 => item.push(c),
+            _ => {}
+        }
+        if depth == 0 {
+            break;
+        }
+    }
+    names.extend(leading_name(&item));
+    names
+}
+
+#[test]
+fn every_import_points_down() {
+    let table: BTreeMap<&str, &[&str]> = MAY_NAME.iter().copied().collect();
+    let mut breaches = Vec::new();
+    for path in sources() {
+        let room = room_of(&path);
+        let allowed = table.get(room.as_str()).unwrap_or_else(|| panic!("the room `{room}` is not in the table of tests/house.rs"));
+        for name in named(&fs::read_to_string(&path).unwrap()) {
+            let is_room = table.contains_key(name.as_str());
+            if is_room && name != room && !allowed.contains(&name.as_str()) {
+                breaches.push(format!("{} names `{name}`, which `{room}` may not", path.display()));
+            }
+        }
+    }
+    assert!(breaches.is_empty(), "{}", breaches.join("\n"));
+}
+
+#[test]
+fn the_table_itself_has_no_circle() {
+    let mut above: BTreeSet<&str> = BTreeSet::new();
+    for (room, allowed) in MAY_NAME {
+        for name in *allowed {
+            assert!(above.contains(name), "`{room}` may name `{name}`, which stands on no lower floor of the table");
+        }
+        above.insert(room);
+    }
+}
+
+#[test]
+fn the_reader_of_imports_sees_what_there_is_to_see() {
+    let text = "use crate::{store::{self, Claim}, domain::Name,\n app};\nlet x = crate::rules::Rule; // crate::cli\nuse crate::http::Http;\n#[cfg(test)]\nmod tests { use crate::demo; }";
+    let expected: BTreeSet<String> = ["store", "domain", "app", "rules", "http"].into_iter().map(str::to_owned).collect();
+    assert_eq!(named(text), expected);
+}
+
+#[test]
+fn no_file_has_grown_into_several_rooms() {
+    let long: Vec<String> = sources()
+        .into_iter()
+        .filter_map(|path| {
+            let lines = fs::read_to_string(&path).unwrap().lines().count();
+            let excused = LARGER.iter().any(|(name, _)| path.ends_with(name));
+            (lines > LINES && !excused).then(|| format!("{}: {lines} lines", path.display()))
+        })
+        .collect();
+    assert!(long.is_empty(), "files over {LINES} lines:\n{}", long.join("\n"));
+}

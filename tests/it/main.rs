@@ -1,0 +1,7 @@
+//! Everything that is tested from outside: the real program, real HTTP and SMTP on loopback, a real database.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, missing_docs)]
+
+mod common;
+mod delivery;
+mod relay;
