@@ -84,7 +84,9 @@ fn vendors_sample() -> Vec<Value> {
 #[tokio::test(flavor = "multi_thread")]
 async fn each_channel_gets_the_two_bad_ends_once_whatever_happens_after() {
     let world = World::new(RULES).await;
-    vendors_sample().into_iter().for_each(|job| world.upstream.put(job));
+    for job in vendors_sample() {
+        world.upstream.put(job);
+    }
     // The sample's own link leads to the vendor, with `skip=1` behind two rows; it must not be followed.
     let foreign = "https://graph-us.avepointonlineservices.com/aos/jobs?orderby=StartTime&sortorder=1&top=2&skip=1";
     world.upstream.shelf.lock().unwrap().next_link = Some(json!(foreign));
@@ -128,11 +130,10 @@ async fn a_killed_program_loses_nothing_and_repeats_at_most_the_message_in_fligh
         service.take().unwrap().kill().await;
         service = Some(world.home.start().await);
     }
+    let pattern = regex::Regex::new(r"Scan-\d{3}").unwrap();
     for (name, sink) in world.sinks() {
-        let ids = |sink: &Sink| {
-            let pattern = regex::Regex::new(r"Scan-\d{3}").unwrap();
-            sink.taken().iter().map(|message| pattern.find(&message.body).unwrap().as_str().to_owned()).collect::<Vec<_>>()
-        };
+        let ids =
+            |sink: &Sink| sink.taken().iter().map(|message| pattern.find(&message.body).unwrap().as_str().to_owned()).collect::<Vec<_>>();
         crate::common::until(&format!("{name} has them all"), || {
             ids(sink).into_iter().collect::<std::collections::HashSet<_>>().len() == JOBS
         })

@@ -15,13 +15,16 @@ use axum::{
 use jiff::{Timestamp, ToSpan};
 use serde_json::{Value, json};
 
+/// An answer in place of a page: status, headers, body.
+pub type Fault = (u16, Vec<(&'static str, String)>, String);
+
 /// What the upstream serves and has been asked; shared with the test.
 #[derive(Default)]
 pub struct Shelf {
     /// The whole list, in any order.
     pub jobs: Vec<Value>,
     /// What takes the place of the next answers to `/aos/jobs`, first one first: status, headers, body.
-    pub faults: Vec<(u16, Vec<(&'static str, String)>, String)>,
+    pub faults: Vec<Fault>,
     /// What every page's `nextLink` is, where a test wants another one than its own.
     pub next_link: Option<Value>,
     /// Tokens handed out.
