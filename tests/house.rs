@@ -32,7 +32,7 @@ const MAY_NAME: &[(&str, &[&str])] = &[
         "app",
         &["channel", "clock", "config", "delivery", "domain", "http", "intake", "metrics", "schedule", "server", "source", "store", "wake"],
     ),
-    ("demo", &["app", "clock", "config", "document", "domain", "source", "channel", "template"]),
+    ("demo", &["app", "clock", "config", "document", "domain", "source", "store", "channel", "template"]),
     ("cli", &["app", "channel", "clock", "config", "demo", "document", "domain", "http", "rules", "source", "store", "template"]),
     ("lib", &[]),
     ("main", &["cli"]),

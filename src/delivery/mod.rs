@@ -79,7 +79,7 @@ impl Courier {
             Claim::Ready(batch) => batch,
             Claim::NotBefore(due) => {
                 let wait = Duration::try_from(due.duration_since(self.clock.now())).unwrap_or_default();
-                return Ok(Some(wait.max(Duration::from_millis(1))));
+                return Ok(Some(self.clock.passes_in(wait).max(Duration::from_millis(1))));
             }
             Claim::Empty => return Ok(Some(LOOK_AGAIN)),
         };

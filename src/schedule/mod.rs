@@ -36,7 +36,7 @@ impl RollUps {
     pub async fn run(self, stop: CancellationToken) {
         loop {
             let wait = match self.release().await {
-                Ok(wait) => wait.unwrap_or(LOOK_AGAIN).min(LOOK_AGAIN),
+                Ok(wait) => wait.map_or(LOOK_AGAIN, |wait| self.clock.passes_in(wait)).min(LOOK_AGAIN),
                 Err(error) => {
                     tracing::debug!(%error, "roll-ups wait for the store");
                     STORE_RETRY
