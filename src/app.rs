@@ -72,7 +72,7 @@ pub async fn run(config: Config, clock: Arc<dyn Clock>, stop: CancellationToken)
     let mut loops = JoinSet::new();
     for source in config.sources {
         let intake = Intake {
-            feed: source.settings.connect(&source.name, &http).map_err(|why| format!("source {}: {why}", source.name))?,
+            feed: source.settings.connect(&source.name, &http, &clock).map_err(|why| format!("source {}: {why}", source.name))?,
             name: source.name,
             poll_every: source.poll_every,
             look_back: source.start,

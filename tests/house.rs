@@ -21,7 +21,7 @@ const MAY_NAME: &[(&str, &[&str])] = &[
     ("metrics", &["store"]),
     ("rules", &["domain", "document"]),
     ("template", &["document", "domain"]),
-    ("source", &["domain", "document", "http"]),
+    ("source", &["clock", "domain", "document", "http"]),
     ("channel", &["domain", "document", "http", "template"]),
     ("config", &["domain", "document", "rules", "template", "source", "channel"]),
     ("intake", &["clock", "domain", "metrics", "rules", "source", "store", "wake"]),

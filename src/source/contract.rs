@@ -6,6 +6,7 @@ use async_trait::async_trait;
 use jiff::Timestamp;
 
 use crate::{
+    clock::Clock,
     document::{Faults, Fields},
     domain::{Job, Name},
     http::Http,
@@ -23,11 +24,11 @@ pub struct Kind {
 
 /// The valid settings of one source, not yet connected to anything.
 pub trait Settings: fmt::Debug + Send + Sync {
-    /// Makes the live feed. Opens no connection yet.
+    /// Makes the live feed. Opens no connection yet. The clock dates what the feed signs, and `Retry-After` dates.
     ///
     /// # Errors
     /// What of the settings can't work on this machine, in one line without secrets.
-    fn connect(&self, name: &Name, http: &Http) -> Result<Arc<dyn Feed>, String>;
+    fn connect(&self, name: &Name, http: &Http, clock: &Arc<dyn Clock>) -> Result<Arc<dyn Feed>, String>;
 }
 
 /// Where in the list to read, newest jobs first.
