@@ -1,7 +1,7 @@
 //! The one HTTP client: a deadline over the whole exchange, a cap on the body while it is read, no redirects, and errors
 //! that never name more of a URL than its origin.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use jiff::Timestamp;
 use reqwest::{
@@ -9,6 +9,7 @@ use reqwest::{
     header::{DATE, HeaderMap, RETRY_AFTER},
     redirect,
 };
+use rustls::pki_types::CertificateDer;
 
 use crate::domain::{Outcome, Refusal};
 
@@ -27,6 +28,7 @@ const CONNECT: Duration = Duration::from_secs(10);
 #[derive(Clone)]
 pub struct Http {
     client: Client,
+    tls: Arc<rustls::ClientConfig>,
 }
 
 /// A whole answer.
@@ -83,6 +85,7 @@ impl Http {
     /// # Errors
     /// The TLS set-up failed, in one line.
     pub fn new() -> Result<Self, String> {
+        let tls = tls_config()?;
         let client = Client::builder()
             .user_agent(concat!("jobrelay/", env!("CARGO_PKG_VERSION")))
             .redirect(redirect::Policy::none())
@@ -90,10 +93,16 @@ impl Http {
             .pool_idle_timeout(IDLE)
             .tcp_nodelay(true)
             .referer(false)
-            .tls_backend_preconfigured(tls_config()?)
+            .tls_backend_preconfigured(tls.clone())
             .build()
             .map_err(|error| format!("can't set up the HTTP client: {}", innermost(&error)))?;
-        Ok(Self { client })
+        Ok(Self { client, tls: Arc::new(tls) })
+    }
+
+    /// The client's TLS set-up, for connections that speak another protocol than HTTP.
+    #[must_use]
+    pub fn tls(&self) -> Arc<rustls::ClientConfig> {
+        Arc::clone(&self.tls)
     }
 
     /// The builder of a request to be handed to [`Http::send`].
@@ -214,13 +223,24 @@ pub fn shorten(text: &str) -> String {
 /// # Errors
 /// The provider does not support the default protocol versions, in one line.
 pub fn tls_config() -> Result<rustls::ClientConfig, String> {
+    tls_config_with(&[])
+}
+
+/// As [`tls_config`], with private roots beside the system's.
+///
+/// # Errors
+/// As for [`tls_config`], or one of the private roots is no certificate.
+pub fn tls_config_with(private: &[CertificateDer<'static>]) -> Result<rustls::ClientConfig, String> {
     let mut roots = rustls::RootCertStore::empty();
     let native = rustls_native_certs::load_native_certs();
     roots.add_parsable_certificates(native.certs);
     if roots.is_empty() {
         roots.extend(webpki_roots::TLS_SERVER_ROOTS.iter().cloned());
     }
-    let provider = std::sync::Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+    for certificate in private {
+        roots.add(certificate.clone()).map_err(|error| format!("a private root certificate can't be used: {error}"))?;
+    }
+    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
     let builder = rustls::ClientConfig::builder_with_provider(provider)
         .with_safe_default_protocol_versions()
         .map_err(|error| format!("can't set up TLS: {error}"))?;

@@ -93,6 +93,8 @@ pub enum Payload {
         html: String,
         /// The text part, which says everything.
         text: String,
+        /// What the conversation is about: mails of one channel with the same text here are shown as one thread.
+        thread: String,
     },
 }
 
