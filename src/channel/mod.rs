@@ -1,8 +1,10 @@
 //! The channels: one file a kind, one line in the list.
 
 mod contract;
+mod fit;
 
 pub use contract::{Channel, Common, Envelope, Kind, Payload, Rate, Settings, Tools, Wording};
+pub use fit::{Attempt, NAMED_MOST, fit};
 
 /// Every kind of channel. A new one is a file of its own, its line here, and its templates.
 pub const KINDS: &[Kind] = &[];

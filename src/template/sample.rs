@@ -1,0 +1,72 @@
+//! Sample notifications: what `check` renders every template with, and what `send` may send.
+
+use std::collections::BTreeMap;
+
+use jiff::{SignedDuration, Timestamp};
+use serde_json::Value;
+
+use crate::domain::{Alert, Category, Job, JobType, Name, Notification, NotificationKind, RuleFacts, Severity, State};
+
+/// The time at which samples are rendered.
+pub(super) fn now() -> Timestamp {
+    at(1_727_330_320)
+}
+
+/// A time within the range that timestamps cover; the epoch for any other.
+fn at(second: i64) -> Timestamp {
+    Timestamp::from_second(second).unwrap_or(Timestamp::UNIX_EPOCH)
+}
+
+/// Notifications of every kind a template can meet, each with what it is in words: one job, one job without times or labels,
+/// and a roll-up.
+#[must_use]
+pub fn samples() -> Vec<(&'static str, Notification)> {
+    let labels = [("runbook", "https://wiki.contoso.example/failed-scans"), ("team", "collaboration")];
+    let rule = RuleFacts {
+        name: "scan-failed".into(),
+        description: "A scan failed, or finished with exceptions.".into(),
+        severity: Severity::Critical,
+        labels: labels.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect(),
+        template: None,
+    };
+    let bare = RuleFacts { description: String::new(), severity: Severity::Info, labels: BTreeMap::new(), ..rule.clone() };
+    let timeless = Job { started: None, finished: None, kind: None, category: None, state: State::Running, ..job(0, State::Failed) };
+    let states = [State::Failed, State::FinishedWithException, State::Unknown(6)];
+    let three = (0..3).zip(states).map(|(n, state)| job(n, state)).collect();
+    vec![
+        ("one job", notification(NotificationKind::Alert, &rule, vec![job(0, State::Failed)], 1)),
+        ("a job without times, a rule without labels", notification(NotificationKind::Alert, &bare, vec![timeless], 1)),
+        ("a roll-up of three jobs of five", notification(NotificationKind::RollUp, &rule, three, 5)),
+    ]
+}
+
+fn job(number: i64, state: State) -> Job {
+    let started = now() - SignedDuration::from_secs(300 + 60 * number);
+    Job {
+        source: Name::from("contoso"),
+        id: format!("4f9c7b1e-0000-4000-8000-00000000000{number}"),
+        kind: Some(JobType::Microsoft365),
+        state,
+        started: Some(started),
+        finished: Some(started + SignedDuration::from_millis(32_500)),
+        profile: "scan sharepoint sites".into(),
+        category: Some(Category::Microsoft365),
+        extension: Value::Null,
+    }
+}
+
+fn notification(kind: NotificationKind, rule: &RuleFacts, jobs: Vec<Job>, total: u64) -> Notification {
+    let alerts = (1..).zip(jobs).map(|(id, job)| Alert { id, run: 1, rule: rule.clone(), job, created: now() }).collect();
+    Notification {
+        id: 1,
+        key: "sample_1".into(),
+        channel: Name::from("sample"),
+        kind,
+        rule: rule.clone(),
+        alerts,
+        total,
+        created: now(),
+        attempts: 0,
+        ended: Vec::new(),
+    }
+}

@@ -1,0 +1,74 @@
+//! What templates see. Every key is there in every view, with null for what there is not, so that a template that is right
+//! once is right for all data.
+
+use jiff::Timestamp;
+use serde_json::{Map, Value, json};
+
+use super::helpers::safe_url;
+use crate::domain::{Alert, Category, JobType, JobView, Notification, NotificationKind, RuleFacts, Severity};
+
+/// What templates see of a notification whose first `shown` alerts are named:
+///
+/// - `rule`: `name description severity labels runbook` (the label, where it is a web address)
+/// - `severity`: `name label emoji colour card_colour`
+/// - `jobs` (those shown) and `job` (the first, also where none is shown), each `id source type state started finished
+///   duration profile category extension run`, with `type_label state_label category_label` for people; times are RFC 3339 in
+///   UTC, `duration` is seconds (of a running job, its age)
+/// - `count` (all), `left_out` (all less those shown), `rolled_up`
+/// - `period`, `totals`: null, but in a digest
+/// - `link` (to the console), `now`, `trouble` (why the configured words were not used)
+#[must_use]
+pub fn view(notification: &Notification, shown: usize, now: Timestamp, public_url: Option<&str>, trouble: Option<&str>) -> Value {
+    let shown = shown.min(notification.alerts.len());
+    let jobs: Vec<Value> = notification.alerts[..shown].iter().map(|alert| job(alert, now)).collect();
+    let count = notification.total.max(notification.alerts.len() as u64);
+    json!({
+        "rule": rule(&notification.rule),
+        "severity": severity(notification.rule.severity),
+        "job": notification.alerts.first().map_or(Value::Null, |alert| job(alert, now)),
+        "jobs": jobs,
+        "count": count,
+        "left_out": count - shown as u64,
+        "rolled_up": notification.kind == NotificationKind::RollUp,
+        "period": null,
+        "totals": null,
+        "link": public_url.and_then(safe_url),
+        "now": now,
+        "trouble": trouble,
+    })
+}
+
+fn rule(rule: &RuleFacts) -> Value {
+    json!({
+        "name": rule.name,
+        "description": rule.description,
+        "severity": rule.severity.name(),
+        "labels": rule.labels,
+        "runbook": rule.labels.get("runbook").and_then(|label| safe_url(label)),
+    })
+}
+
+fn severity(severity: Severity) -> Value {
+    // The colours are those of the bar beside the message; the card's are words of Adaptive Cards.
+    let (label, emoji, colour, card_colour) = match severity {
+        Severity::Info => ("Info", "ℹ️", "#2f6fde", "Accent"),
+        Severity::Warning => ("Warning", "⚠️", "#e0a100", "Warning"),
+        Severity::Critical => ("Critical", "🔴", "#d1242f", "Attention"),
+    };
+    json!({ "name": severity.name(), "label": label, "emoji": emoji, "colour": colour, "card_colour": card_colour })
+}
+
+fn job(alert: &Alert, now: Timestamp) -> Value {
+    let job = &alert.job;
+    // A job's view is plain data and always becomes an object.
+    let mut entries = match serde_json::to_value(JobView::from(job)) {
+        Ok(Value::Object(entries)) => entries,
+        _ => Map::new(),
+    };
+    entries.insert("duration".into(), job.duration(now).map(|d| d.as_millis() as f64 / 1000.0).into());
+    entries.insert("run".into(), alert.run.into());
+    entries.insert("state_label".into(), job.state.label().into());
+    entries.insert("type_label".into(), job.kind.map(JobType::label).into());
+    entries.insert("category_label".into(), job.category.map(Category::label).into());
+    Value::Object(entries)
+}
