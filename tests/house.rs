@@ -23,7 +23,7 @@ const MAY_NAME: &[(&str, &[&str])] = &[
     ("template", &["document", "domain"]),
     ("source", &["clock", "domain", "document", "http"]),
     ("channel", &["domain", "document", "http", "template"]),
-    ("config", &["domain", "document", "rules", "template", "source", "channel"]),
+    ("config", &["domain", "document", "http", "rules", "template", "source", "channel"]),
     ("intake", &["clock", "domain", "metrics", "rules", "source", "store", "wake"]),
     ("delivery", &["channel", "clock", "domain", "metrics", "store", "wake"]),
     ("schedule", &["clock", "domain", "intake", "store", "wake"]),

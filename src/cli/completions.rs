@@ -1,12 +1,21 @@
-//! `jobrelay completions`
+//! `jobrelay completions SHELL`
 
-use std::process::ExitCode;
+use std::{io::Write, process::ExitCode};
+
+use clap_complete::{Shell, generate};
 
 /// Options of `completions`.
 #[derive(Debug, clap::Args)]
-pub struct Args {}
+pub struct Args {
+    /// The shell
+    #[arg(value_enum, value_name = "SHELL")]
+    shell: Shell,
+}
 
-pub fn run(_args: &Args, _command: clap::Command) -> ExitCode {
-    super::output::say(format_args!("error: this build has no `completions` yet"));
-    ExitCode::FAILURE
+pub fn run(args: &Args, mut command: clap::Command) -> ExitCode {
+    // Into memory first: the generator panics where its reader has gone away.
+    let mut script = Vec::new();
+    generate(args.shell, &mut command, "jobrelay", &mut script);
+    let _ = std::io::stdout().write_all(&script);
+    ExitCode::SUCCESS
 }

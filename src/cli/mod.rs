@@ -98,7 +98,7 @@ pub fn main() -> ExitCode {
     }
     let config = cli.config.as_path();
     match cli.command {
-        Command::Run => run::run(config),
+        Command::Run => run::run(config, cli.log_format),
         Command::Demo(args) => demo::run(&args),
         Command::Init(args) => init::run(&args),
         Command::Check(args) => check::run(&args, config),
@@ -110,13 +110,31 @@ pub fn main() -> ExitCode {
     }
 }
 
-/// The valid config, or a failure that has been told: on stderr, where a service's log is.
+/// The valid config, or a failure that has been told: on stderr, where a service's log is. Warnings are for `check` and `run`.
 fn load(path: &std::path::Path) -> Result<Config, ExitCode> {
     let (config, faults): (Option<Config>, Faults) = config::load(path, &ProcessEnvironment);
-    if !faults.is_empty() {
-        say(format_args!("{}", config::report(&faults, output::colour(std::io::IsTerminal::is_terminal(&std::io::stderr())))));
+    if config.is_none() {
+        report(&faults);
     }
     config.ok_or(ExitCode::FAILURE)
+}
+
+/// Writes every fault to stderr.
+fn report(faults: &Faults) {
+    if !faults.is_empty() {
+        say(format_args!("{}", config::report(faults, output::colour(std::io::IsTerminal::is_terminal(&std::io::stderr())))));
+    }
+}
+
+/// What is to talk to the outside can't do so with `init`'s placeholders.
+fn refuse_placeholders(config: &Config) -> Result<(), String> {
+    match config.placeholders.as_slice() {
+        [] => Ok(()),
+        places => Err(format!(
+            "placeholders of `jobrelay init` still stand at {}: set the variables they name (.env.example lists them), or write the values there",
+            places.join(", ")
+        )),
+    }
 }
 
 /// A runtime for a command that talks to the network or the store.

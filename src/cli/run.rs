@@ -5,13 +5,23 @@ use std::{path::Path, process::ExitCode, sync::Arc};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
-use crate::app::{self, SystemClock};
+use super::LogFormat;
+use crate::{
+    app::{self, SystemClock},
+    config::{self, ProcessEnvironment},
+    document::Faults,
+};
 
-pub fn run(config: &Path) -> ExitCode {
-    let config = match super::load(config) {
-        Ok(config) => config,
-        Err(code) => return code,
-    };
+pub fn run(path: &Path, format: LogFormat) -> ExitCode {
+    let (config, faults) = config::load(path, &ProcessEnvironment);
+    match format {
+        LogFormat::Text => super::report(&faults),
+        LogFormat::Json => log(&faults),
+    }
+    let Some(config) = config else { return ExitCode::FAILURE };
+    if let Err(why) = super::refuse_placeholders(&config) {
+        return super::exit(Err(why));
+    }
     let runtime = match super::runtime() {
         Ok(runtime) => runtime,
         Err(code) => return code,
@@ -22,6 +32,18 @@ pub fn run(config: &Path) -> ExitCode {
         app::run(config, Arc::new(SystemClock), stop).await.map(|()| ExitCode::SUCCESS)
     });
     super::exit(result)
+}
+
+/// Every fault as a line of the log: a reader of JSON lines can't make sense of a drawing.
+fn log(faults: &Faults) {
+    for fault in config::listing(faults) {
+        let config::Listed { file, line, column, message, hint, .. } = &fault;
+        if fault.level == "error" {
+            tracing::error!(file, line, column, hint, "{message}");
+        } else {
+            tracing::warn!(file, line, column, hint, "{message}");
+        }
+    }
 }
 
 /// Cancels `stop` on SIGTERM and SIGINT. SIGHUP, which would end the process, is caught and answered.

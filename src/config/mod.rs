@@ -1,20 +1,32 @@
 //! The config: files read raw, then made valid, every fault told at once.
 
-use std::{
-    net::SocketAddr,
-    path::{Path, PathBuf},
-    sync::Arc,
-    time::Duration,
-};
+mod digests;
+mod entries;
+mod environment;
+mod load;
+mod names;
+mod quote;
+mod report;
+mod secrets;
+mod service;
+mod trial;
+
+use std::{net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
+
+use croner::Cron;
+use jiff::tz::TimeZone;
 
 use crate::{
     channel,
-    document::{Environment, Faults},
     domain::{Name, Secret},
     rules::RuleSet,
     source,
     template::Templates,
 };
+
+pub use environment::ProcessEnvironment;
+pub use load::{PLACEHOLDER, load};
+pub use report::{Listed, listing, report};
 
 /// The whole valid config.
 #[derive(Debug)]
@@ -27,12 +39,20 @@ pub struct Config {
     pub channels: Vec<ChannelConfig>,
     /// Every enabled rule.
     pub rules: Arc<RuleSet>,
+    /// How many rules are resting (`enabled: false`).
+    pub resting: usize,
     /// The built-in sets with the user's files in their place.
     pub templates: Arc<Templates>,
+    /// The digests, in the file's order.
+    pub digests: Vec<DigestConfig>,
+    /// The `notices` part; none where the file has none.
+    pub notices: Option<NoticesConfig>,
     /// The `server` part.
     pub server: ServerConfig,
     /// The `storage` part.
     pub storage: StorageConfig,
+    /// Where one of `init`'s placeholders still stands, as `file:line:column`: such a config is valid, but can't work.
+    pub placeholders: Vec<String>,
 }
 
 /// One source.
@@ -65,6 +85,32 @@ pub struct ChannelConfig {
     pub fallback: Option<Name>,
 }
 
+/// One digest: a summary sent at set times.
+#[derive(Debug)]
+pub struct DigestConfig {
+    /// Its name.
+    pub name: Name,
+    /// When it is due, read in `timezone`.
+    pub schedule: Cron,
+    /// UTC where nothing is said.
+    pub timezone: TimeZone,
+    /// The channels it goes to.
+    pub notify: Vec<Name>,
+    /// What it is about, as a rule set of one rule; none for everything.
+    pub when: Option<RuleSet>,
+    /// Whether a period in which nothing happened is passed over.
+    pub skip_empty: bool,
+}
+
+/// The `notices` part: who is told about the watch itself.
+#[derive(Debug)]
+pub struct NoticesConfig {
+    /// The channels they go to.
+    pub notify: Vec<Name>,
+    /// How long a source may be unreadable before someone is told.
+    pub source_down_after: Duration,
+}
+
 /// The `server` part.
 #[derive(Debug)]
 pub struct ServerConfig {
@@ -72,7 +118,7 @@ pub struct ServerConfig {
     pub listen: SocketAddr,
     /// Required on any address that is not loopback.
     pub token: Option<Secret>,
-    /// Where people reach the console, for links in messages.
+    /// Where people reach the console, for links in messages; without a slash at its end.
     pub public_url: Option<String>,
 }
 
@@ -83,31 +129,4 @@ pub struct StorageConfig {
     pub path: PathBuf,
     /// How long ended jobs are kept.
     pub keep: Duration,
-}
-
-/// Reads `jobrelay.yaml` at `path` with the rules and templates beside it. There is a config exactly when no fault is an
-/// error; warnings come with one.
-#[must_use]
-pub fn load(_path: &Path, _environment: &dyn Environment) -> (Option<Config>, Faults) {
-    (None, Faults::default())
-}
-
-/// The environment of this process.
-#[derive(Debug, Clone, Copy, Default)]
-pub struct ProcessEnvironment;
-
-impl Environment for ProcessEnvironment {
-    fn variable(&self, name: &str) -> Option<String> {
-        std::env::var(name).ok()
-    }
-
-    fn file(&self, path: &Path) -> Result<String, String> {
-        std::fs::read_to_string(path).map_err(|error| error.to_string())
-    }
-}
-
-/// Every fault as a person reads it: `file:line:column`, the line itself, what is wrong, and what to do.
-#[must_use]
-pub fn report(_faults: &Faults, _colour: bool) -> String {
-    String::new()
 }

@@ -1,4 +1,5 @@
 //! `${NAME}`, `${NAME:-default}` and `${file:PATH}`, filled in after parsing so that no content can change a document's shape.
+//! `$${` stands for `${` itself.
 
 use std::path::{Path, PathBuf};
 
@@ -40,6 +41,12 @@ fn filled(text: &str, environment: &dyn Environment, folder: &Path) -> Result<St
     let mut out = String::with_capacity(text.len());
     let mut rest = text;
     while let Some(start) = rest.find("${") {
+        if let Some(before) = rest[..start].strip_suffix('$') {
+            out.push_str(before);
+            out.push_str("${");
+            rest = &rest[start + 2..];
+            continue;
+        }
         out.push_str(&rest[..start]);
         let inner = &rest[start + 2..];
         let end = inner.find('}').ok_or_else(|| "`${` without a closing `}`".to_owned())?;
@@ -66,7 +73,10 @@ fn one(reference: &str, environment: &dyn Environment, folder: &Path) -> Result<
     let valid =
         !name.is_empty() && name.chars().all(|c| c.is_ascii_alphanumeric() || c == '_') && !name.starts_with(|c: char| c.is_ascii_digit());
     if !valid {
-        return Err(format!("`${{{name}}}` is no variable name: write ${{NAME}}, ${{NAME:-default}} or ${{file:PATH}}"));
+        // What stands between the braces is not repeated: it may be part of a password that happens to hold `${`.
+        return Err(
+            "`${…}` without a variable's name in it: write ${NAME}, ${NAME:-default} or ${file:PATH}; $${ stands for ${ itself".into()
+        );
     }
     match (environment.variable(name), default) {
         (Some(value), None) => Ok(value),

@@ -1,8 +1,8 @@
 //! What is wrong in a file, and where.
 
-use std::sync::Arc;
+use std::{ops::Range, sync::Arc};
 
-use super::{Node, Place};
+use super::{Node, Place, Source, Value};
 
 /// How bad a fault is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -50,14 +50,16 @@ impl Fault {
 /// Every fault met so far, and the places that must not be shown.
 #[derive(Debug, Default)]
 pub struct Faults {
-    faults: Vec<Fault>,
-    secrets: Vec<Place>,
+    told: Vec<Fault>,
+    hidden: Vec<(Arc<Source>, Range<usize>)>,
+    literal: Vec<Place>,
+    broken: Vec<Arc<Source>>,
 }
 
 impl Faults {
     /// Adds one.
     pub fn push(&mut self, fault: Fault) {
-        self.faults.push(fault);
+        self.told.push(fault);
     }
 
     /// Adds an error at a node.
@@ -65,27 +67,52 @@ impl Faults {
         self.push(Fault::error(&at.place, message));
     }
 
-    /// Marks a node's text as secret: whoever shows its line blanks it.
+    /// Marks a node as secret: whoever shows its line blanks it.
     pub fn hide(&mut self, node: &Node) {
-        self.secrets.push(node.place.clone());
+        if !node.filled && !matches!(node.value, Value::Null) {
+            self.literal.push(node.place.clone());
+        }
+        self.cover(node);
+    }
+
+    /// Marks a node as one that may hold a secret by mistake (the value of a mistyped key): its line is shown without it.
+    pub fn cover(&mut self, node: &Node) {
+        self.hidden.push((Arc::clone(&node.place.source), node.extent()));
+    }
+
+    /// Marks a file as one whose syntax is broken: no reader could tell what of it is secret.
+    pub fn break_off(&mut self, source: &Arc<Source>) {
+        self.broken.push(Arc::clone(source));
+    }
+
+    /// Whether a file's syntax is broken.
+    #[must_use]
+    pub fn is_broken(&self, source: &Arc<Source>) -> bool {
+        self.broken.iter().any(|broken| Arc::ptr_eq(broken, source))
+    }
+
+    /// The first secret of a file that stands there itself, not as `${...}`.
+    #[must_use]
+    pub fn literal_secret_in(&self, source: &Arc<Source>) -> Option<&Place> {
+        self.literal.iter().find(|place| Arc::ptr_eq(&place.source, source))
     }
 
     /// Whether any is an error.
     #[must_use]
     pub fn any_error(&self) -> bool {
-        self.faults.iter().any(|f| f.level == Level::Error)
+        self.told.iter().any(|f| f.level == Level::Error)
     }
 
     /// Whether there are none.
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        self.faults.is_empty()
+        self.told.is_empty()
     }
 
     /// All of them, by file, then place.
     #[must_use]
     pub fn sorted(&self) -> Vec<&Fault> {
-        let mut all: Vec<&Fault> = self.faults.iter().collect();
+        let mut all: Vec<&Fault> = self.told.iter().collect();
         all.sort_by(|a, b| {
             let key = |f: &Fault| (f.place.source.path.clone(), f.place.line, f.place.column);
             key(a).cmp(&key(b))
@@ -93,8 +120,14 @@ impl Faults {
         all
     }
 
+    /// How many are of a level.
+    #[must_use]
+    pub fn count(&self, level: Level) -> usize {
+        self.told.iter().filter(|fault| fault.level == level).count()
+    }
+
     /// The byte ranges of a file that must not be shown.
-    pub fn hidden_in<'a>(&'a self, place: &'a Place) -> impl Iterator<Item = std::ops::Range<usize>> + 'a {
-        self.secrets.iter().filter(|s| Arc::ptr_eq(&s.source, &place.source)).map(|s| s.bytes.clone())
+    pub fn hidden_in<'a>(&'a self, source: &'a Arc<Source>) -> impl Iterator<Item = Range<usize>> + 'a {
+        self.hidden.iter().filter(|(of, _)| Arc::ptr_eq(of, source)).map(|(_, bytes)| bytes.clone())
     }
 }

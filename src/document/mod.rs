@@ -6,9 +6,11 @@
 mod expand;
 mod fault;
 mod node;
+mod open;
 mod reader;
 
 pub use expand::{Environment, expand};
 pub use fault::{Fault, Faults, Level};
 pub use node::{FILE_BYTES, Node, Place, Source, Value, parse};
+pub use open::{open, read_bounded};
 pub use reader::{Fields, boolean, duration, integer, near, one_or_many, text, text_list};

@@ -1,14 +1,25 @@
 //! The tree: YAML read by `serde-saphyr`, every node with its place.
 
-use std::{fmt, path::PathBuf, sync::Arc};
+use std::{
+    fmt,
+    ops::Range,
+    path::{Path, PathBuf},
+    sync::Arc,
+};
 
 use serde::de::{Deserialize, Deserializer, MapAccess, SeqAccess, Visitor};
-use serde_yaml::{Location, Spanned, options::DuplicateKeyPolicy};
+use serde_yaml::{Error, Location, Spanned, options::DuplicateKeyPolicy};
 
 use super::{Fault, Faults};
 
 /// The largest file read; a larger one is a fault. Ten thousand rules are about 1.5 MiB.
 pub const FILE_BYTES: usize = 8 * 1024 * 1024;
+/// How deep values may nest; reading recurses, and no config of ours needs ten.
+const DEPTH: usize = 64;
+/// How many nodes one file may hold: what fits into [`FILE_BYTES`] in honest YAML.
+const NODES: usize = 1_000_000;
+/// How many nodes aliases may repeat in all: enough for shared settings, too few for a file that unfolds without end.
+const REPEATED: usize = 50_000;
 
 /// One file as it was read.
 #[derive(Debug)]
@@ -29,7 +40,7 @@ pub struct Place {
     /// From 1, in characters.
     pub column: usize,
     /// The bytes of the text it covers; empty for what has no extent of its own.
-    pub bytes: std::ops::Range<usize>,
+    pub bytes: Range<usize>,
 }
 
 /// One node of a document.
@@ -62,7 +73,29 @@ pub enum Value {
     Map(Vec<(Node, Node)>),
 }
 
+impl Place {
+    /// A whole file, for what is wrong with it rather than in it: line 0 says that no line is meant.
+    #[must_use]
+    pub fn file(path: &Path) -> Self {
+        Self { source: Arc::new(Source { path: path.to_owned(), text: String::new() }), line: 0, column: 0, bytes: 0..0 }
+    }
+}
+
 impl Node {
+    /// The bytes that it and everything below it cover.
+    #[must_use]
+    pub fn extent(&self) -> Range<usize> {
+        let below = |range: Range<usize>, node: &Self| {
+            let inner = node.extent();
+            range.start.min(inner.start)..range.end.max(inner.end)
+        };
+        match &self.value {
+            Value::List(items) => items.iter().fold(self.place.bytes.clone(), below),
+            Value::Map(entries) => entries.iter().fold(self.place.bytes.clone(), |range, (key, value)| below(below(range, key), value)),
+            _ => self.place.bytes.clone(),
+        }
+    }
+
     /// The kind of value in words, for "expected X, found Y".
     #[must_use]
     pub const fn kind(&self) -> &'static str {
@@ -102,6 +135,8 @@ pub fn parse(source: &Arc<Source>, faults: &mut Faults) -> Option<Node> {
         return None;
     }
     let options = serde_yaml::options! {
+        budget: serde_yaml::budget! { max_depth: DEPTH, flow_nesting_limit: DEPTH, max_nodes: NODES, max_events: 2 * NODES },
+        alias_limits: serde_yaml::alias_limits! { max_total_replayed_events: REPEATED },
         duplicate_keys: DuplicateKeyPolicy::PassThrough,
         strict_booleans: true,
         with_snippet: false,
@@ -109,14 +144,35 @@ pub fn parse(source: &Arc<Source>, faults: &mut Faults) -> Option<Node> {
     match serde_yaml::from_str_with_options::<Spanned<Raw>>(&source.text, options) {
         Ok(raw) => Some(placed(raw, source)),
         Err(error) => {
+            faults.break_off(source);
+            let error = error.without_snippet();
             let place = error.location().map_or_else(|| start_of(source), |at| place_of(&at, source));
-            let message = error.without_snippet().to_string();
-            // The place is shown by itself; the reader's own words for it are cut off.
-            let message = message.split(" at line ").next().unwrap_or(&message).to_owned();
-            faults.push(Fault::error(&place, format!("not valid YAML: {message}")));
+            faults.push(Fault::error(&place, format!("not valid YAML: {}", words(error))));
             None
         }
     }
+}
+
+/// What is wrong, in words that repeat nothing of the file: the text of a broken document may be a secret's.
+fn words(error: &Error) -> String {
+    let fixed = match error {
+        Error::MultipleDocuments { .. } => "a second document begins here (`---`): a file holds one",
+        Error::NonFiniteFloat { .. } => "`.nan` and `.inf` are no numbers here",
+        Error::SerdeInvalidType { .. }
+        | Error::SerdeInvalidValue { .. }
+        | Error::QuotingRequired { .. }
+        | Error::ExternalMessage { .. } => "a value that can't be read",
+        Error::Budget { .. } => "too many values, or nested too deep",
+        Error::AliasReplayLimitExceeded { .. } | Error::AliasExpansionLimitExceeded { .. } => "aliases (`*name`) repeat too much",
+        Error::AliasReplayStackDepthExceeded { .. } => "aliases (`*name`) lie within aliases too deep",
+        Error::RecursiveReferencesRequireWeakTypes { .. } => "an alias (`*name`) lies within what it stands for",
+        other => {
+            let message = other.to_string();
+            // The place is shown by itself; the reader's own words for it are cut off.
+            return message.split(" at line ").next().unwrap_or(&message).to_owned();
+        }
+    };
+    fixed.to_owned()
 }
 
 fn start_of(source: &Arc<Source>) -> Place {

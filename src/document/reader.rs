@@ -33,6 +33,7 @@ impl<'a> Fields<'a> {
                     Fault::error(&key.place, format!("the key `{name}` stands here a second time"))
                         .hint(format!("it first stands in line {}", first.place.line)),
                 );
+                faults.cover(value);
                 continue;
             }
             entries.push((key, name, value));
@@ -69,7 +70,15 @@ impl<'a> Fields<'a> {
 
     /// Tells every key that no one asked for, with the nearest one that was.
     pub fn finish(self, faults: &mut Faults) {
-        for (key, name, _) in &self.entries {
+        for (key, name, value) in &self.entries {
+            // It may be a secret under a mistyped name.
+            faults.cover(value);
+            if let Some((word, _)) = name.split_once(':') {
+                // `{ secret:hunter2 }` is one long key to YAML.
+                faults.cover(key);
+                faults.push(Fault::error(&key.place, format!("unknown key `{word}:…`")).hint("a blank belongs behind the colon"));
+                continue;
+            }
             let mut fault = Fault::error(&key.place, format!("unknown key `{name}`"));
             fault.hint = near(name, self.asked.iter().copied()).map(|known| format!("did you mean `{known}`?")).or_else(|| {
                 let mut known = self.asked.clone();

@@ -5,4 +5,3 @@
 mod common;
 mod delivery;
 mod relay;
-mod store;

@@ -1,0 +1,105 @@
+//! The parts `digests` and `notices`.
+
+use std::time::Duration;
+
+use croner::{
+    Cron,
+    errors::CronError,
+    parser::{CronParser, Seconds, Year},
+};
+use jiff::{civil, tz::TimeZone};
+
+use super::{DigestConfig, NoticesConfig, entries::optional, names::channels};
+use crate::{
+    document::{Fault, Faults, Fields, Node, Value, boolean, near, text},
+    domain::Name,
+    rules::{self, Known, RuleSet},
+};
+
+/// Whether this version does not send digests and notices yet: each is then told by a warning where it stands.
+pub const NOT_SENT_YET: bool = true;
+
+/// How long a source may be down before someone is told.
+const DOWN_AFTER: std::ops::RangeInclusive<Duration> = Duration::from_secs(60)..=Duration::from_secs(7 * 24 * 3600);
+const DOWN_AFTER_DEFAULT: Duration = Duration::from_secs(15 * 60);
+
+/// Reads one digest.
+pub fn digest(name: &Name, node: &Node, known: &Known<'_>, faults: &mut Faults) -> Option<DigestConfig> {
+    let mut fields = Fields::open(node, "a digest's settings", faults)?;
+    let at = fields.require("schedule", faults);
+    let timezone = fields.take("timezone").map_or(Some(TimeZone::UTC), |node| timezone(node, faults));
+    let schedule = at.and_then(|node| schedule(node, timezone.as_ref().unwrap_or(&TimeZone::UTC), faults));
+    let notify = fields.require("notify", faults).map(|node| channels(node, known.channels, faults));
+    let when = fields.take("when").map(|node| conditions(name, node, known, faults));
+    let skip_empty = fields.take("skip_empty").map_or(Some(false), |node| boolean(node, faults));
+    fields.finish(faults);
+    Some(DigestConfig { name: name.clone(), schedule: schedule?, timezone: timezone?, notify: notify?, when, skip_empty: skip_empty? })
+}
+
+/// Reads `notices`.
+pub fn notices(node: &Node, known: &[Name], faults: &mut Faults) -> Option<NoticesConfig> {
+    let mut fields = Fields::open(node, "the notices' settings", faults)?;
+    let notify = fields.require("notify", faults).map(|node| channels(node, known, faults));
+    let source_down_after = optional(&mut fields, "source_down_after", DOWN_AFTER, DOWN_AFTER_DEFAULT, faults);
+    fields.finish(faults);
+    Some(NoticesConfig { notify: notify?, source_down_after: source_down_after? })
+}
+
+/// Warns that what was read is not acted on.
+pub fn warn_if_not_sent(at: &Node, what: &str, faults: &mut Faults) {
+    if NOT_SENT_YET {
+        faults.push(Fault::warning(&at.place, format!("this version reads `{what}`, but does not send them yet")));
+    }
+}
+
+fn timezone(node: &Node, faults: &mut Faults) -> Option<TimeZone> {
+    let name = text(node, faults)?;
+    let zone = TimeZone::get(&name).ok();
+    if zone.is_none() {
+        let message = if node.filled { "not a known time zone".to_owned() } else { format!("there is no time zone `{name}`") };
+        let zones = jiff::tz::db();
+        let names: Vec<String> = zones.available().map(|zone| zone.as_str().to_owned()).collect();
+        let hint = near(&name, names.iter().map(String::as_str))
+            .map_or_else(|| "write one as in Europe/Zurich or UTC".to_owned(), |known| format!("did you mean `{known}`?"));
+        faults.push(Fault::error(&node.place, message).hint(hint));
+    }
+    zone
+}
+
+/// Five fields, and a moment at which it is due: the 30th of February parses, but never comes.
+fn schedule(node: &Node, zone: &TimeZone, faults: &mut Faults) -> Option<Cron> {
+    let written = text(node, faults)?;
+    let hint = "five fields: minute, hour, day of month, month, day of week, as in `0 8 * * mon-fri`";
+    let wrong = |why: &str| {
+        let message = if node.filled { "not a schedule".to_owned() } else { format!("`{written}` is no schedule: {why}") };
+        Fault::error(&node.place, message).hint(hint)
+    };
+    let cron = match CronParser::builder().seconds(Seconds::Disallowed).year(Year::Disallowed).build().parse(&written) {
+        Ok(cron) => cron,
+        Err(error) => {
+            let why = match &error {
+                CronError::InvalidPattern(why) | CronError::IllegalCharacters(why) | CronError::ComponentError(why) => why.clone(),
+                other => other.to_string(),
+            };
+            faults.push(wrong(why.trim_end_matches('.')));
+            return None;
+        }
+    };
+    // Any moment will do: what is due at all is due within the search's span from here.
+    let from = civil::date(2026, 1, 1).to_zoned(zone.clone()).ok()?;
+    if cron.find_next_occurrence(&from, true).is_err() {
+        faults.push(wrong("no such time ever comes"));
+        return None;
+    }
+    Some(cron)
+}
+
+/// A digest's `when`, read as the one rule of a set of its own: it takes the same conditions, with the same faults.
+fn conditions(name: &Name, when: &Node, known: &Known<'_>, faults: &mut Faults) -> RuleSet {
+    let like = |value| Node { value, place: when.place.clone(), filled: false };
+    let word = |text: &str| like(Value::Text(text.to_owned()));
+    let Some(channel) = known.channels.first() else { return RuleSet::default() };
+    let rule = Value::Map(vec![(word("name"), word(name)), (word("when"), when.clone()), (word("notify"), word(channel))]);
+    let file = like(Value::Map(vec![(word("rules"), like(Value::List(vec![like(rule)])))]));
+    rules::read(&[file], known, faults)
+}

@@ -1,0 +1,249 @@
+//! From files to a valid config, or to every fault in them.
+
+use std::{
+    ffi::OsStr,
+    path::{Path, PathBuf},
+    sync::Arc,
+};
+
+use super::{
+    ChannelConfig, Config, DigestConfig, NoticesConfig, SourceConfig, digests,
+    entries::{self, Channel},
+    names::unknown,
+    secrets, service, trial,
+};
+use crate::{
+    document::{Environment, Fault, Faults, Fields, Node, Place, Value, expand, open, parse, text},
+    domain::Name,
+    rules::{self, Known, RuleSet},
+    template::Templates,
+};
+
+/// The mark of the placeholders that `init` writes, in any case: a value that holds it was never set.
+pub const PLACEHOLDER: &str = "replace-me";
+
+/// Reads `jobrelay.yaml` at `path` with the rules and templates beside it. There is a config exactly when no fault is an
+/// error; warnings come with one.
+#[must_use]
+pub fn load(path: &Path, environment: &dyn Environment) -> (Option<Config>, Faults) {
+    let mut faults = Faults::default();
+    let folder = path.parent().unwrap_or_else(|| Path::new("")).to_owned();
+    let config = if path.exists() {
+        read(path, folder, environment, &mut faults)
+    } else {
+        let fault = Fault::error(&Place::file(path), "there is no config file here");
+        faults.push(fault.hint("`jobrelay init` writes one to start from; `--config FILE` names another; `jobrelay demo` needs none"));
+        None
+    };
+    (config.filter(|_| !faults.any_error()), faults)
+}
+
+fn read(path: &Path, folder: PathBuf, environment: &dyn Environment, faults: &mut Faults) -> Option<Config> {
+    let tree = open(path, faults).and_then(|source| parse(&source, faults));
+    let templates = Arc::new(Templates::load(&folder.join("templates"), faults));
+    let files = rule_files(&folder.join("rules"), environment, &folder, faults);
+    // Without a tree no name is known, and every reference of a rule would seem wrong: of rules, only what is no YAML is told.
+    let mut tree = tree?;
+    secrets::cover(&tree, faults);
+    expand(&mut tree, environment, &folder, faults);
+    let places = placeholders(&tree, faults);
+    let mut fields = Fields::open(&tree, "a mapping with `sources` and `channels`", faults)?;
+    let (source_part, channel_part) = (fields.take("sources"), fields.take("channels"));
+    let (digest_part, notice_part) = (fields.take("digests"), fields.take("notices"));
+    let (server_part, storage_part) = (fields.take("server"), fields.take("storage"));
+    fields.finish(faults);
+
+    let source_entries = part(&tree, source_part, "source", faults);
+    let channel_entries = part(&tree, channel_part, "channel", faults);
+    let source_names: Vec<Name> = source_entries.iter().map(|(_, name, _)| name.clone()).collect();
+    let channel_names: Vec<Name> = channel_entries.iter().map(|(_, name, _)| name.clone()).collect();
+    let sets = templates.sets();
+    let known = Known { channels: &channel_names, sources: &source_names, template_sets: &sets };
+
+    let sources: Vec<SourceConfig> = source_entries.iter().filter_map(|(_, name, node)| entries::source(name, node, faults)).collect();
+    let mut channels: Vec<Channel<'_>> =
+        channel_entries.iter().filter_map(|(at, name, node)| entries::channel(at, name, node, faults)).collect();
+    for channel in &channels {
+        if let Some(at) = channel.template
+            && !sets.contains(&channel.config.common.template)
+        {
+            let all: Vec<&str> = sets.iter().map(String::as_str).collect();
+            faults.push(unknown(at, "template set", &channel.config.common.template, &all));
+        }
+    }
+    fall_backs(&mut channels, &channel_names, faults);
+    let rules = rules::read(&files, &known, faults);
+    let digests = read_digests(digest_part, &known, faults);
+    let notices = notice_part.map(|node| {
+        digests::warn_if_not_sent(node, "notices", faults);
+        digests::notices(node, &channel_names, faults)
+    });
+    let server = service::server(server_part, faults);
+    let storage = service::storage(storage_part, &folder, faults);
+    secrets::warn_if_open(&tree.place.source, faults);
+    let (server, storage) = (server?, storage?);
+    if faults.any_error() {
+        return None;
+    }
+    trial::run(&channels, &rules, &templates, &folder, server.public_url.as_deref(), faults);
+    let notices = notices.flatten();
+    if rules.rules().is_empty() {
+        faults.push(Fault::warning(&Place::file(&folder.join("rules")), "there is no rule: nothing will be relayed"));
+    } else {
+        idle(&channels, &rules, &digests, notices.as_ref(), faults);
+    }
+    Some(Config {
+        folder,
+        sources,
+        channels: channels.into_iter().map(|channel| channel.config).collect(),
+        resting: resting(&files),
+        rules: Arc::new(rules),
+        templates,
+        digests,
+        notices,
+        server,
+        storage,
+        placeholders: places,
+    })
+}
+
+/// The entries of `sources` or `channels`; there must be one at least.
+fn part<'a>(tree: &'a Node, part: Option<&'a Node>, what: &'static str, faults: &mut Faults) -> Vec<(&'a Node, Name, &'a Node)> {
+    let entries = match part {
+        Some(node) if !matches!(node.value, Value::Null) => entries::named(node, what, faults),
+        _ => Vec::new(),
+    };
+    let empty = part.is_none_or(|node| matches!(&node.value, Value::Null) || matches!(&node.value, Value::Map(list) if list.is_empty()));
+    if empty {
+        let hint = match what {
+            "source" => {
+                "add one below `sources:`, as in `contoso: { kind: aos_scan_jobs, region: us, … }`; `jobrelay init` writes an example"
+            }
+            _ => "add one below `channels:`, as in `oncall: { kind: slack, url: … }`; `jobrelay init` writes an example of each kind",
+        };
+        faults.push(Fault::error(&part.unwrap_or(tree).place, format!("there is no {what}")).hint(hint));
+    }
+    entries
+}
+
+/// Every rule file, in the order of their names, filled in. `rules/tests/` is another matter.
+fn rule_files(rules: &Path, environment: &dyn Environment, folder: &Path, faults: &mut Faults) -> Vec<Node> {
+    let listing = match std::fs::read_dir(rules) {
+        Ok(listing) => listing,
+        Err(error) => {
+            if error.kind() != std::io::ErrorKind::NotFound {
+                faults.push(Fault::error(&Place::file(rules), format!("can't list this folder: {error}")));
+            }
+            return Vec::new();
+        }
+    };
+    let is_rules = |path: &PathBuf| {
+        let hidden = path.file_name().and_then(OsStr::to_str).is_none_or(|name| name.starts_with('.'));
+        !hidden && !path.is_dir() && path.extension().is_some_and(|extension| extension == "yaml" || extension == "yml")
+    };
+    let mut paths: Vec<PathBuf> = listing.filter_map(|entry| Some(entry.ok()?.path())).filter(is_rules).collect();
+    paths.sort();
+    let mut files = Vec::new();
+    for path in paths {
+        let Some(mut node) = open(&path, faults).and_then(|source| parse(&source, faults)) else { continue };
+        // A file whose every line is commented out is no mistake.
+        if !matches!(node.value, Value::Null) {
+            expand(&mut node, environment, folder, faults);
+            files.push(node);
+        }
+    }
+    files
+}
+
+/// How many rules are resting.
+fn resting(files: &[Node]) -> usize {
+    let rests = |rule: &&Node| rule.peek("enabled").is_some_and(|node| matches!(node.value, Value::Bool(false)));
+    let rules = |file: &Node| match file.peek("rules").map(|node| &node.value) {
+        Some(Value::List(rules)) => rules.iter().filter(rests).count(),
+        _ => 0,
+    };
+    files.iter().map(rules).sum()
+}
+
+/// Warns of every placeholder that still stands, and returns their places.
+fn placeholders(tree: &Node, faults: &mut Faults) -> Vec<String> {
+    fn walk<'n>(node: &'n Node, found: &mut Vec<&'n Node>) {
+        match &node.value {
+            Value::List(items) => items.iter().for_each(|item| walk(item, found)),
+            Value::Map(entries) => entries.iter().for_each(|(_, value)| walk(value, found)),
+            Value::Text(text) if text.to_lowercase().contains(PLACEHOLDER) => found.push(node),
+            _ => {}
+        }
+    }
+    let mut found = Vec::new();
+    walk(tree, &mut found);
+    for node in &found {
+        faults.push(
+            Fault::warning(&node.place, "a placeholder stands here: `run` will refuse to start")
+                .hint("set the variable, or write the value here"),
+        );
+    }
+    let place = |node: &&Node| format!("{}:{}:{}", node.place.source.path.display(), node.place.line, node.place.column);
+    found.iter().map(place).collect()
+}
+
+/// Sets each channel's fallback. One that is unknown, the channel itself, or leads in a circle is told.
+fn fall_backs(channels: &mut [Channel<'_>], names: &[Name], faults: &mut Faults) {
+    let all: Vec<&str> = names.iter().map(Name::as_str).collect();
+    for channel in channels.iter_mut() {
+        let Some(at) = channel.fallback else { continue };
+        let Some(name) = text(at, faults) else { continue };
+        match names.iter().find(|known| known.as_str() == name) {
+            None => faults.push(unknown(at, "channel", &name, &all)),
+            Some(known) if *known == channel.config.name => {
+                faults.error(at, "a channel can't fall back on itself");
+            }
+            Some(known) => channel.config.fallback = Some(known.clone()),
+        }
+    }
+    let next = |name: &Name| channels.iter().find(|channel| channel.config.name == *name).and_then(|c| c.config.fallback.clone());
+    let mut told: Vec<Name> = Vec::new();
+    for channel in channels.iter() {
+        let (start, Some(at)) = (&channel.config.name, channel.fallback) else { continue };
+        let mut way = vec![start.clone()];
+        while let Some(name) = way.last().and_then(next) {
+            if name == *start {
+                if !told.contains(start) {
+                    let circle: Vec<&str> = way.iter().chain([start]).map(Name::as_str).collect();
+                    faults.error(at, format!("fallbacks lead in a circle: {}", circle.join(", then ")));
+                    told.append(&mut way);
+                }
+                break;
+            }
+            if way.contains(&name) {
+                // A circle further on, told at one of its own.
+                break;
+            }
+            way.push(name);
+        }
+    }
+}
+
+fn read_digests(part: Option<&Node>, known: &Known<'_>, faults: &mut Faults) -> Vec<DigestConfig> {
+    let Some(node) = part.filter(|node| !matches!(node.value, Value::Null)) else { return Vec::new() };
+    digests::warn_if_not_sent(node, "digests", faults);
+    let named = entries::named(node, "digest", faults);
+    named.iter().filter_map(|(_, name, node)| digests::digest(name, node, known, faults)).collect()
+}
+
+/// Warns of every channel that nothing sends to.
+fn idle(channels: &[Channel<'_>], rules: &RuleSet, digests: &[DigestConfig], notices: Option<&NoticesConfig>, faults: &mut Faults) {
+    let falls = |channel: &Channel<'_>| -> Option<Name> { channel.config.fallback.clone() };
+    let mut used: Vec<Name> = rules.rules().iter().flat_map(|rule| rule.notify.clone()).collect();
+    used.extend(digests.iter().flat_map(|digest| digest.notify.clone()));
+    used.extend(notices.iter().flat_map(|notices| notices.notify.clone()));
+    used.extend(channels.iter().filter_map(falls));
+    for Channel { at, config: ChannelConfig { name, .. }, .. } in channels {
+        if !used.contains(name) {
+            faults.push(
+                Fault::warning(&at.place, format!("nothing is sent to the channel `{name}`"))
+                    .hint("name it in a rule's `notify`, or remove it"),
+            );
+        }
+    }
+}

@@ -1,0 +1,117 @@
+//! The line of a file that a fault is about, without what must not be shown.
+
+use std::{collections::HashMap, ops::Range, sync::Arc};
+
+use super::secrets;
+use crate::document::{Fault, Faults, Place, Source};
+
+/// What stands in the place of a secret.
+const BLANK: &str = "[hidden]";
+/// How much of a long line is shown around the place, in characters.
+const SHOWN: usize = 160;
+
+/// One line as it is shown.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Quote {
+    /// The text.
+    pub text: String,
+    /// The bytes of it that the fault is about; never empty unless the text is.
+    pub marked: Range<usize>,
+}
+
+/// Quotes lines of any number of files, reading each file's lines once.
+pub struct Quoter<'f> {
+    faults: &'f Faults,
+    files: HashMap<*const Source, File>,
+}
+
+struct File {
+    /// Where each line begins.
+    lines: Vec<usize>,
+    /// What must not be shown, in order.
+    hidden: Vec<Range<usize>>,
+}
+
+impl<'f> Quoter<'f> {
+    /// Quotes what these faults are about.
+    pub fn new(faults: &'f Faults) -> Self {
+        Self { faults, files: HashMap::new() }
+    }
+
+    /// The line of a fault; none where it is about a whole file, or the file's text is not to be had.
+    pub fn quote(&mut self, fault: &Fault) -> Option<Quote> {
+        let Place { source, line, column, bytes } = &fault.place;
+        let file = self.files.entry(Arc::as_ptr(source)).or_insert_with(|| read(source, self.faults));
+        let start = *file.lines.get(line.checked_sub(1)?)?;
+        let rest = source.text.get(start..)?;
+        let whole = rest.split('\n').next()?.trim_end_matches('\r');
+        let end = start + whole.len();
+        let at = whole.char_indices().nth(column.saturating_sub(1)).map_or(whole.len(), |(at, _)| at) + start;
+        let marked = if bytes.contains(&at) { at..bytes.end.min(end) } else { at..word_end(&source.text[at..end]) + at };
+        Some(cut(&blanked(&source.text, start..end, marked, &file.hidden)))
+    }
+}
+
+fn read(source: &Arc<Source>, faults: &Faults) -> File {
+    let lines = std::iter::once(0).chain(source.text.match_indices('\n').map(|(at, _)| at + 1)).collect();
+    let mut hidden: Vec<Range<usize>> = faults.hidden_in(source).filter(|range| !range.is_empty()).collect();
+    if faults.is_broken(source) {
+        hidden.extend(secrets::in_broken_text(&source.text));
+    }
+    hidden.sort_by_key(|range| range.start);
+    File { lines, hidden }
+}
+
+/// The length of the word that a text begins with: up to a blank or a sign of YAML's.
+fn word_end(text: &str) -> usize {
+    text.find(|c: char| c.is_whitespace() || matches!(c, ':' | ',' | '{' | '}' | '[' | ']')).unwrap_or(text.len())
+}
+
+/// The bytes `line` of a text with [`BLANK`] for whatever is hidden; a comment
+/// behind something hidden goes with it: old values are kept in comments.
+fn blanked(text: &str, line: Range<usize>, marked: Range<usize>, hidden: &[Range<usize>]) -> Quote {
+    let mut quote = Quote { text: String::new(), marked: 0..0 };
+    let mut at = line.start;
+    let mut moved: Vec<(Range<usize>, Range<usize>)> = Vec::new();
+    let copy = |quote: &mut Quote, moved: &mut Vec<(Range<usize>, Range<usize>)>, from: Range<usize>| {
+        let to = quote.text.len();
+        quote.text.push_str(text.get(from.clone()).unwrap_or_default());
+        moved.push((from, to..quote.text.len()));
+    };
+    for range in hidden.iter().filter(|range| range.start < line.end && range.end > line.start) {
+        let (start, end) = (range.start.max(line.start), range.end.min(line.end));
+        if end <= at {
+            continue;
+        }
+        copy(&mut quote, &mut moved, at..start.max(at));
+        let to = quote.text.len();
+        let gap = if quote.text.ends_with([':', '=']) { " " } else { "" };
+        quote.text.push_str(gap);
+        quote.text.push_str(BLANK);
+        moved.push((start.max(at)..end, to + gap.len()..quote.text.len()));
+        at = end;
+    }
+    let rest = text.get(at..line.end).unwrap_or_default();
+    let comment = if at > line.start { rest.find(" #").or_else(|| rest.find("\t#")) } else { None };
+    copy(&mut quote, &mut moved, at..comment.map_or(line.end, |comment| at + comment));
+    // What is marked moves with its piece; where that is blanked, the blank is marked whole.
+    let piece = |byte: usize| moved.iter().find(|(from, _)| from.contains(&byte) || (from.end == byte && byte == line.end));
+    let begin =
+        piece(marked.start).map(|(from, to)| if from.len() == to.len() { to.start + (marked.start - from.start) } else { to.start });
+    let last = marked.end.saturating_sub(1).max(marked.start);
+    let end =
+        piece(last).map(|(from, to)| if from.len() == to.len() { to.start + (marked.end.max(marked.start) - from.start) } else { to.end });
+    let begin = begin.unwrap_or(0).min(quote.text.len());
+    quote.marked = begin..end.unwrap_or(begin).clamp(begin, quote.text.len());
+    quote
+}
+
+/// A long line is cut to a window around what is marked.
+fn cut(quote: &Quote) -> Quote {
+    let before = quote.text[..quote.marked.start].chars().count();
+    let skip = if before > SHOWN / 2 && quote.text.chars().count() > SHOWN { before - SHOWN / 2 } else { 0 };
+    let text: String = quote.text.chars().skip(skip).take(SHOWN).collect();
+    let start: usize = quote.text.chars().take(skip).map(char::len_utf8).sum();
+    let marked = (quote.marked.start - start).min(text.len())..(quote.marked.end - start).min(text.len());
+    Quote { text, marked }
+}
