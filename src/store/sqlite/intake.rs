@@ -100,6 +100,8 @@ pub fn take_in(tx: &mut Tx<'_>, intake: &Intake) -> rusqlite::Result<()> {
     let now = micros(intake.now);
     for change in &intake.jobs {
         let job = &change.job;
+        // A page taken in a second time (its first commit's answer was lost) tells of no new ending.
+        let newly_final = change.newly_final && !is_ended_so(tx.db, source, job, change.run)?;
         let extension = (!job.extension.is_null()).then(|| job.extension.to_string());
         tx.db
             .prepare_cached(
@@ -123,7 +125,7 @@ pub fn take_in(tx: &mut Tx<'_>, intake: &Intake) -> rusqlite::Result<()> {
                 job.is_final(),
                 now,
             ])?;
-        if change.newly_final {
+        if newly_final {
             tx.count("jobs", source, &job.state.name(), 1);
         }
     }
@@ -136,6 +138,16 @@ pub fn take_in(tx: &mut Tx<'_>, intake: &Intake) -> rusqlite::Result<()> {
             .execute(params![source, key("row", &[raw]), why, raw, now])?;
     }
     Ok(())
+}
+
+/// Whether a run is already written down as ended in the job's state.
+fn is_ended_so(db: &Connection, source: &str, job: &Job, run: u32) -> rusqlite::Result<bool> {
+    db.prepare_cached("SELECT 1 FROM job WHERE source = ?1 AND id = ?2 AND run = ?3 AND state = ?4 AND ended = 1")?.exists(params![
+        source,
+        job.id,
+        run,
+        job.state.code()
+    ])
 }
 
 /// Writes an alert with its notifications, unless it exists.

@@ -199,9 +199,10 @@ pub fn roll_up(tx: &Tx<'_>, rule: &Name, now: Timestamp) -> rusqlite::Result<Rol
     let lines: Vec<(String, String, String, i64, i64)> = tx
         .db
         .prepare_cached(
-            "SELECT channel, (SELECT key FROM notification WHERE id = min(n.id)), (SELECT key FROM notification WHERE id = max(n.id)),
-                 count(*), (SELECT facts FROM notification WHERE id = max(n.id))
-             FROM notification n WHERE rule = ?1 AND state = 'held' GROUP BY channel",
+            "SELECT held.channel, first.key, last.key, held.n, last.facts
+             FROM (SELECT channel, min(id) AS first, max(id) AS last, count(*) AS n FROM notification
+                   WHERE rule = ?1 AND state = 'held' GROUP BY channel) held
+             JOIN notification first ON first.id = held.first JOIN notification last ON last.id = held.last",
         )?
         .query_map([rule.as_str()], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?, row.get(4)?)))?
         .collect::<rusqlite::Result<_>>()?;

@@ -1,0 +1,352 @@
+//! A small model of the outbox, and a check that a store does as it does over any history.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use proptest::{prelude::*, sample::Index, test_runner::TestRunner};
+
+use super::*;
+
+const CHANNELS: [&str; 3] = ["a", "b", "c"];
+const RULES: [&str; 2] = ["failed", "slow"];
+
+#[derive(Debug, Clone)]
+enum Step {
+    /// Jobs by number, each with the same rule's alert to the channels of a bit mask.
+    TakeIn {
+        jobs: Vec<u8>,
+        run: u32,
+        rule: Index,
+        channels: u8,
+        held: bool,
+    },
+    RollUp(Index),
+    Claim {
+        channel: Index,
+        most: u32,
+    },
+    /// Of all rows, or of those that are likely to be named.
+    Settle {
+        row: Index,
+        likely: bool,
+        ending: Ended,
+    },
+    RetryOne {
+        row: Index,
+        likely: bool,
+    },
+    RetryDead,
+    Wait(i64),
+    Restart,
+}
+
+#[derive(Debug, Clone, Copy)]
+enum Ended {
+    Delivered,
+    Dead,
+    Again(i64),
+    Underway,
+}
+
+fn step() -> impl Strategy<Value = Step> {
+    let index = any::<Index>;
+    prop_oneof![
+        4 => (prop::collection::vec(0u8..12, 1..5), 1u32..3, index(), 1u8..8, any::<bool>())
+            .prop_map(|(jobs, run, rule, channels, held)| Step::TakeIn { jobs, run, rule, channels, held }),
+        2 => index().prop_map(Step::RollUp),
+        4 => (index(), 1u32..5).prop_map(|(channel, most)| Step::Claim { channel, most }),
+        8 => (index(), prop::bool::weighted(0.8), prop_oneof![
+                3 => Just(Ended::Delivered),
+                2 => Just(Ended::Dead),
+                2 => (0i64..90).prop_map(Ended::Again),
+                1 => Just(Ended::Underway),
+            ])
+            .prop_map(|(row, likely, ending)| Step::Settle { row, likely, ending }),
+        2 => (index(), prop::bool::weighted(0.8)).prop_map(|(row, likely)| Step::RetryOne { row, likely }),
+        1 => Just(Step::RetryDead),
+        3 => (1i64..60).prop_map(Step::Wait),
+        1 => Just(Step::Restart),
+    ]
+}
+
+/// Where a row stands; the words of the accounting come from it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Standing {
+    Pending,
+    Held,
+    /// Into this row, a roll-up: stands as that does.
+    Folded(usize),
+    Delivered,
+    Dead,
+}
+
+#[derive(Debug, Clone)]
+struct Row {
+    channel: &'static str,
+    rule: &'static str,
+    /// The alert's job; none for a roll-up.
+    job: Option<String>,
+    standing: Standing,
+    due: i64,
+    attempts: u32,
+}
+
+#[derive(Debug, Default)]
+struct Model {
+    now: i64,
+    alerts: BTreeSet<(String, u32, &'static str)>,
+    rows: Vec<Row>,
+}
+
+impl Model {
+    fn take_in(&mut self, ids: &[String], run: u32, rule: &'static str, channels: &[&'static str], held: bool) {
+        for id in ids {
+            if !self.alerts.insert((id.clone(), run, rule)) {
+                continue;
+            }
+            let standing = if held { Standing::Held } else { Standing::Pending };
+            for channel in channels {
+                let row = Row { channel, rule, job: Some(id.clone()), standing, due: self.now, attempts: 0 };
+                self.rows.push(row);
+            }
+        }
+    }
+
+    fn roll_up(&mut self, rule: &'static str) -> RollUp {
+        let mut made = RollUp { messages: 0, folded: 0 };
+        for channel in CHANNELS {
+            let held: Vec<usize> = self.all(|row| row.channel == channel && row.rule == rule && row.standing == Standing::Held);
+            if held.is_empty() {
+                continue;
+            }
+            made = RollUp { messages: made.messages + 1, folded: made.folded + held.len() };
+            let message = self.rows.len();
+            self.rows.push(Row { channel, rule, job: None, standing: Standing::Pending, due: self.now, attempts: 0 });
+            for at in held {
+                self.rows[at].standing = Standing::Folded(message);
+            }
+        }
+        made
+    }
+
+    fn all(&self, which: impl Fn(&Row) -> bool) -> Vec<usize> {
+        (0..self.rows.len()).filter(|at| which(&self.rows[*at])).collect()
+    }
+
+    /// The rows a worker is given, by place.
+    fn claim(&self, channel: &str, most: u32) -> Result<Vec<usize>, Option<i64>> {
+        let line = self.all(|row| row.channel == channel && row.standing == Standing::Pending);
+        match line.first().map(|at| self.rows[*at].due) {
+            None => Err(None),
+            Some(due) if due > self.now => Err(Some(due)),
+            Some(_) => Ok(line.into_iter().take(most as usize).take_while(|at| self.rows[*at].due <= self.now).collect()),
+        }
+    }
+
+    fn settle(&mut self, at: usize, ending: Ended) {
+        let now = self.now;
+        let row = &mut self.rows[at];
+        if row.standing != Standing::Pending {
+            return;
+        }
+        row.attempts += 1;
+        match ending {
+            Ended::Delivered => row.standing = Standing::Delivered,
+            Ended::Dead => row.standing = Standing::Dead,
+            Ended::Again(wait) => row.due = now + wait,
+            Ended::Underway => {}
+        }
+    }
+
+    fn retry(&mut self, at: usize) -> usize {
+        let at = if let Standing::Folded(message) = self.rows[at].standing { message } else { at };
+        let now = self.now;
+        let row = &mut self.rows[at];
+        let open = matches!(row.standing, Standing::Pending | Standing::Dead);
+        if open {
+            *row = Row { standing: Standing::Pending, due: now, attempts: 0, ..row.clone() };
+        }
+        usize::from(open)
+    }
+
+    /// The word a list shows for a row; what is rolled up ends as its message does.
+    fn outcome(&self, row: &Row) -> &'static str {
+        match row.standing {
+            Standing::Pending | Standing::Held => "pending",
+            Standing::Delivered => "delivered",
+            Standing::Dead => "dead",
+            Standing::Folded(message) => match self.rows[message].standing {
+                Standing::Delivered => "rolled_up",
+                Standing::Dead => "dead",
+                _ => "pending",
+            },
+        }
+    }
+
+    /// The sums by channel and word, counted in alerts, zeros left out.
+    fn sums(&self) -> BTreeMap<(String, &'static str), u64> {
+        let mut sums = BTreeMap::new();
+        for row in self.rows.iter().filter(|row| row.job.is_some()) {
+            *sums.entry((row.channel.to_owned(), self.outcome(row))).or_default() += 1;
+        }
+        sums
+    }
+}
+
+/// A store and the model of it, side by side.
+struct Pair<'p> {
+    place: &'p dyn Place,
+    store: Option<Arc<dyn Store>>,
+    model: Model,
+    /// The store's numbers of the model's rows.
+    ids: Vec<i64>,
+}
+
+impl Pair<'_> {
+    fn store(&self) -> &dyn Store {
+        &**self.store.as_ref().unwrap()
+    }
+
+    async fn run(&mut self, step: &Step) {
+        let now = at(self.model.now);
+        match step {
+            Step::TakeIn { jobs, run, rule, channels, held } => {
+                let rule = RULES[rule.index(RULES.len())];
+                let channels: Vec<&str> =
+                    CHANNELS.iter().enumerate().filter(|(at, _)| channels >> at & 1 == 1).map(|(_, name)| *name).collect();
+                let ids: Vec<String> = jobs.iter().map(|n| format!("Scan-{n}")).collect();
+                let jobs: Vec<Job> = ids.iter().map(|id| job(id, State::Failed)).collect();
+                let raised = |job: &Job| NewAlert { held: *held, ..alert(rule, job, *run, &channels) };
+                let intake = Intake {
+                    source: "contoso".into(),
+                    now,
+                    jobs: jobs.iter().map(|job| JobChange { job: Arc::new(job.clone()), run: *run, newly_final: true }).collect(),
+                    alerts: jobs.iter().map(raised).collect(),
+                    unreadable: Vec::new(),
+                };
+                self.store().take_in(intake).await.unwrap();
+                self.model.take_in(&ids, *run, rule, &channels, *held);
+            }
+            Step::RollUp(rule) => {
+                let rule = RULES[rule.index(RULES.len())];
+                let made = self.store().roll_up(&rule.into(), now).await.unwrap();
+                assert_eq!(made, self.model.roll_up(rule));
+            }
+            Step::Claim { channel, most } => self.claim(CHANNELS[channel.index(CHANNELS.len())], *most).await,
+            Step::Settle { row, likely, ending } => {
+                let Some(row) = self.pick(*row, |row| !likely || row.standing == Standing::Pending) else { return };
+                let verdict = match ending {
+                    Ended::Delivered => Verdict::Delivered,
+                    Ended::Dead => Verdict::Dead,
+                    Ended::Again(wait) => Verdict::Again(at(self.model.now + wait)),
+                    Ended::Underway => Verdict::Underway,
+                };
+                settle(self.store(), self.ids[row], now, verdict).await;
+                self.model.settle(row, *ending);
+            }
+            Step::RetryOne { row, likely } => {
+                let Some(row) = self.pick(*row, |row| !likely || row.standing == Standing::Dead) else { return };
+                let sent = self.store().retry(Retry::One(self.ids[row]), now).await.unwrap();
+                assert_eq!(sent, self.model.retry(row));
+            }
+            Step::RetryDead => {
+                let sent = self.store().retry(Retry::Dead, now).await.unwrap();
+                let dead = self.model.all(|row| row.standing == Standing::Dead);
+                assert_eq!(sent, dead.len());
+                for at in dead {
+                    self.model.retry(at);
+                }
+            }
+            Step::Wait(seconds) => self.model.now += seconds,
+            Step::Restart => {
+                self.store = None;
+                self.store = Some(self.place.open().await);
+            }
+        }
+    }
+
+    fn pick(&self, index: Index, which: impl Fn(&Row) -> bool) -> Option<usize> {
+        let rows = self.model.all(which);
+        (!rows.is_empty()).then(|| rows[index.index(rows.len())])
+    }
+
+    async fn claim(&self, channel: &str, most: u32) {
+        let given = self.store().claim(&channel.into(), at(self.model.now), most).await.unwrap();
+        let expected = match self.model.claim(channel, most) {
+            Err(None) => Claim::Empty,
+            Err(Some(due)) => Claim::NotBefore(at(due)),
+            Ok(rows) => {
+                let Claim::Ready(batch) = given else { panic!("{given:?} where {rows:?} are due") };
+                assert_eq!(batch.iter().map(|one| one.id).collect::<Vec<_>>(), rows.iter().map(|at| self.ids[*at]).collect::<Vec<_>>());
+                for (one, at) in batch.iter().zip(rows) {
+                    let row = &self.model.rows[at];
+                    let folded = self.model.all(|row| row.standing == Standing::Folded(at));
+                    let jobs: Vec<&String> = match &row.job {
+                        Some(job) => vec![job],
+                        None => folded.iter().filter_map(|at| self.model.rows[*at].job.as_ref()).collect(),
+                    };
+                    assert_eq!((jobs_of(one), one.attempts), (jobs.iter().map(|job| job.as_str()).collect(), row.attempts));
+                    assert_eq!(one.total, jobs.len() as u64);
+                }
+                return;
+            }
+        };
+        assert_eq!(given, expected);
+    }
+
+    /// What holds at every moment: the sums and the lists agree with the model, and with one another.
+    async fn agree(&mut self) {
+        let filter = DeliveryFilter { limit: 100_000, ..DeliveryFilter::default() };
+        let mut listed = self.store().deliveries(filter).await.unwrap();
+        listed.reverse();
+        // Rows are numbered in the order of a channel's line; between channels, any order does.
+        let mut ids = vec![0; self.model.rows.len()];
+        for channel in CHANNELS {
+            let rows = self.model.all(|row| row.channel == channel);
+            let theirs: Vec<&Delivery> = listed.iter().filter(|delivery| delivery.channel == channel).collect();
+            assert_eq!(theirs.len(), rows.len(), "rows of {channel}");
+            for (row, delivery) in rows.iter().zip(theirs) {
+                assert_eq!(delivery.outcome, self.model.outcome(&self.model.rows[*row]), "{delivery:?}");
+                assert_eq!(delivery.due.is_some(), self.model.rows[*row].standing == Standing::Pending);
+                ids[*row] = delivery.id;
+            }
+        }
+        self.ids = ids;
+        let tally = self.store().tally().await.unwrap();
+        let mut sums = BTreeMap::new();
+        for ((channel, ending), n) in tally.ended.iter().filter(|(_, n)| **n > 0) {
+            sums.insert((channel.clone(), ending.name()), *n);
+        }
+        for (channel, n) in tally.pending.iter().filter(|(_, n)| **n > 0) {
+            sums.insert((channel.clone(), "pending"), *n);
+        }
+        assert_eq!(sums, self.model.sums());
+        let alerts: u64 = tally.alerts.values().sum();
+        assert_eq!(alerts, self.model.alerts.len() as u64);
+        let notified = self.model.rows.iter().filter(|row| row.job.is_some()).count();
+        assert_eq!(sums.values().sum::<u64>(), notified as u64);
+        let held: BTreeSet<&str> = self.model.rows.iter().filter(|row| row.standing == Standing::Held).map(|row| row.rule).collect();
+        let rules = self.store().held_rules().await.unwrap();
+        assert_eq!(rules.iter().map(Name::as_str).collect::<BTreeSet<_>>(), held);
+    }
+}
+
+/// Runs histories against a fresh store each.
+pub fn check(fresh: impl Fn() -> Box<dyn Place>) {
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    let config = ProptestConfig { cases: 64, source_file: Some(file!()), ..ProptestConfig::default() };
+    let histories = prop::collection::vec(step(), 1..60);
+    let result = TestRunner::new(config).run(&histories, |history| {
+        let place = fresh();
+        runtime.block_on(async {
+            let mut pair = Pair { place: &*place, store: Some(place.open().await), model: Model::default(), ids: Vec::new() };
+            for step in &history {
+                pair.run(step).await;
+                pair.agree().await;
+            }
+        });
+        Ok(())
+    });
+    if let Err(error) = result {
+        panic!("{error}");
+    }
+}
