@@ -6,3 +6,4 @@ mod common;
 mod delivery;
 mod relay;
 mod store;
+mod validators;
