@@ -69,7 +69,8 @@ impl Part {
     }
 
     /// What is built into the program: the repository's `templates/alert/`.
-    pub(super) const fn built_in(self) -> &'static str {
+    #[must_use]
+    pub const fn built_in(self) -> &'static str {
         match self {
             Self::Slack => include_str!("../../templates/alert/slack.json.hbs"),
             Self::Teams => include_str!("../../templates/alert/teams.json.hbs"),
