@@ -1,8 +1,12 @@
-//! The sources: one file a kind, one line in the list.
+//! The sources: one file or folder a kind, one line in the list.
 
+mod answer;
+mod aos_scan_jobs;
 mod contract;
+mod oauth;
 
+pub use aos_scan_jobs::{PageBody, read_page};
 pub use contract::{BadRow, Cursor, Feed, FeedError, Kind, Next, Page, Settings};
 
 /// Every kind of source. A new one is a file of its own and its line here.
-pub const KINDS: &[Kind] = &[];
+pub const KINDS: &[Kind] = &[aos_scan_jobs::KIND];

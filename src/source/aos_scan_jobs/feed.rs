@@ -1,0 +1,117 @@
+//! The live feed: one request a page, with a token that is renewed once where it is refused.
+
+use std::{sync::Arc, time::Duration};
+
+use async_trait::async_trait;
+use reqwest::{
+    Method,
+    header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, HeaderValue},
+};
+use url::Url;
+
+use super::{
+    link,
+    page::{PageBody, read_page},
+};
+use crate::{
+    clock::Clock,
+    domain::{Job, Name},
+    http::{self, Http, Reply, shorten},
+    source::{
+        Cursor, Feed, FeedError, Next, Page, answer,
+        oauth::{Client, Token, Tokens},
+    },
+};
+
+/// The whole time one answer may take, from the connection to the last byte. A full page is a third of a megabyte.
+pub const PAGE_DEADLINE: Duration = Duration::from_secs(30);
+/// The largest page, counted as it is read (unpacked, where it comes packed): a hundred times a full one.
+pub const PAGE_BYTES: usize = 32 * 1024 * 1024;
+
+/// The feed of one tenant.
+pub struct JobsFeed {
+    source: Name,
+    jobs: Url,
+    page_size: u32,
+    tokens: Tokens,
+    http: Http,
+    clock: Arc<dyn Clock>,
+}
+
+impl JobsFeed {
+    /// A feed that has asked for nothing yet.
+    pub fn new(source: Name, jobs: Url, page_size: u32, client: Client, http: Http, clock: Arc<dyn Clock>) -> Self {
+        let tokens = Tokens::new(client, http.clone(), Arc::clone(&clock));
+        Self { source, jobs, page_size, tokens, http, clock }
+    }
+
+    async fn read(&self, url: Url) -> Result<(PageBody, Reply), FeedError> {
+        let token = self.tokens.token().await?;
+        let reply = self.ask(url.clone(), &token).await?;
+        let (token, reply) = if reply.status == 401 {
+            tracing::debug!(source = %self.source, "the token is refused; a new one is asked for");
+            let token = self.tokens.renewed(&token).await?;
+            let reply = self.ask(url, &token).await?;
+            (token, reply)
+        } else {
+            (token, reply)
+        };
+        let origin = http::origin(&self.jobs);
+        if !(200..300).contains(&reply.status) {
+            return Err(answer::refusal(&reply, &origin, &token.value, self.clock.now()));
+        }
+        match read_page(&reply.body, &self.source) {
+            Ok(page) => Ok((page, reply)),
+            Err(why) => {
+                let kind = reply.headers.get(CONTENT_TYPE).map(|kind| shorten(&String::from_utf8_lossy(kind.as_bytes())));
+                let kind = kind.filter(|kind| !answer::repeats(kind, &token.value)).unwrap_or_else(|| "no content type".into());
+                let id = answer::request_id(&reply, &token.value);
+                Err(FeedError::Malformed(format!("{origin} answered HTTP {} with {kind}: {why}{id}", reply.status)))
+            }
+        }
+    }
+
+    async fn ask(&self, url: Url, token: &Token) -> Result<Reply, FeedError> {
+        let unsendable = || FeedError::Unavailable("the request can't be made: check base_url".into());
+        let mut bearer = HeaderValue::from_str(&format!("Bearer {}", token.value.expose())).map_err(|_| unsendable())?;
+        bearer.set_sensitive(true);
+        let request = self.http.request(Method::GET, url).header(ACCEPT, "application/json").header(AUTHORIZATION, bearer);
+        let request = request.build().map_err(|_| unsendable())?;
+        self.http.send(request, PAGE_DEADLINE, PAGE_BYTES).await.map_err(|error| answer::silence(&error))
+    }
+}
+
+#[async_trait]
+impl Feed for JobsFeed {
+    fn page_size(&self) -> u32 {
+        self.page_size
+    }
+
+    async fn page(&self, at: &Cursor) -> Result<Page, FeedError> {
+        let (url, top) = match at {
+            Cursor::Skip { skip, top } => (link::list(&self.jobs, *top, *skip), *top),
+            Cursor::Link(link) => (link::follow(&self.jobs, link).map_err(FeedError::Malformed)?, self.page_size),
+        };
+        let (page, reply) = self.read(url).await?;
+        let next = match page.next_link {
+            Ok(None) => Next::None,
+            Ok(Some(said)) => link::next(&self.jobs, top, &said),
+            Err(why) => Next::Unusable(why),
+        };
+        Ok(Page { rows: page.rows, next, served_at: reply.date() })
+    }
+
+    async fn find(&self, id: &str) -> Result<Option<Job>, FeedError> {
+        let (page, _) = self.read(link::search(&self.jobs, self.page_size, id)).await?;
+        // The service may take the id for the beginning or a part of one, or pass over `search` altogether.
+        Ok(page.rows.into_iter().flatten().find(|job| job.id == id))
+    }
+
+    async fn probe(&self) -> Result<(), FeedError> {
+        let (page, _) = self.read(link::list(&self.jobs, 1, 0)).await?;
+        match page.rows.into_iter().next() {
+            Some(Err(row)) => Err(FeedError::Malformed(format!("a row can't be read: {}", row.why))),
+            _ => Ok(()),
+        }
+    }
+}
