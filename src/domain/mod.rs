@@ -12,7 +12,7 @@ mod severity;
 
 pub use alert::{Alert, AlertKey, RuleFacts};
 pub use code::{Category, JobType, State};
-pub use duration::{DurationError, format_duration, parse_duration};
+pub use duration::{DurationError, LONGEST, format_duration, parse_duration};
 pub use job::{Job, JobView};
 pub use name::Name;
 pub use notification::{Delivery, Ending, Notification, NotificationKind, Target, TargetEnd};

@@ -37,7 +37,7 @@ impl Limits {
         for rule in rules.rules() {
             if let Some(limit) = rule.limit {
                 let limiter = Limiter::new(limit);
-                limiter.recall(&store.let_through(&rule.name, limit.messages).await?);
+                limiter.recall(&store.let_through(&rule.name, limit.look_back()).await?);
                 limiters.insert(rule.name.clone(), limiter);
             }
         }

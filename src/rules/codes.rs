@@ -1,0 +1,119 @@
+//! `state`, `type`, `category`: the API's numbered codes.
+
+use std::borrow::Cow;
+
+use crate::{
+    document::{Faults, Node, text_list},
+    domain::{Category, Job, JobType, State},
+};
+
+use super::{
+    Known,
+    condition::{Facts, Lane, Test, either, unknown},
+};
+
+/// Which code of a job.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(super) enum Field {
+    State,
+    Type,
+    Category,
+}
+
+impl Field {
+    pub const ALL: [Self; 3] = [Self::State, Self::Type, Self::Category];
+
+    const fn word(self) -> &'static str {
+        match self {
+            Self::State => "state",
+            Self::Type => "type",
+            Self::Category => "category",
+        }
+    }
+
+    fn names(self) -> Vec<Cow<'static, str>> {
+        match self {
+            Self::State => State::ALL.iter().map(|s| s.name()).collect(),
+            Self::Type => JobType::ALL.iter().map(|t| t.name()).collect(),
+            Self::Category => Category::ALL.iter().map(|c| c.name()).collect(),
+        }
+    }
+
+    fn parse(self, text: &str) -> Option<i64> {
+        match self {
+            Self::State => State::parse(text).map(State::code),
+            Self::Type => JobType::parse(text).map(JobType::code),
+            Self::Category => Category::parse(text).map(Category::code),
+        }
+    }
+
+    fn name(self, code: i64) -> Cow<'static, str> {
+        match self {
+            Self::State => State::from_code(code).name(),
+            Self::Type => JobType::from_code(code).name(),
+            Self::Category => Category::from_code(code).name(),
+        }
+    }
+
+    /// The job's; none where the feed does not say.
+    pub fn of(self, job: &Job) -> Option<i64> {
+        match self {
+            Self::State => Some(job.state.code()),
+            Self::Type => job.kind.map(JobType::code),
+            Self::Category => job.category.map(Category::code),
+        }
+    }
+}
+
+/// One of these codes. A job that has none matches none.
+#[derive(Debug)]
+struct OneOf {
+    field: Field,
+    codes: Vec<i64>,
+}
+
+impl Test for OneOf {
+    fn holds(&self, facts: &Facts<'_>) -> bool {
+        self.field.of(facts.job).is_some_and(|code| self.codes.contains(&code))
+    }
+
+    fn wanted(&self) -> String {
+        either(self.codes.iter().map(|code| self.field.name(*code)))
+    }
+
+    fn found(&self, facts: &Facts<'_>) -> String {
+        self.field.of(facts.job).map_or_else(|| "none".to_owned(), |code| self.field.name(code).into_owned())
+    }
+
+    fn lane(&self) -> Lane<'_> {
+        Lane::Code(self.field, &self.codes)
+    }
+}
+
+pub(super) fn state(node: &Node, _: &Known<'_>, faults: &mut Faults) -> Option<Box<dyn Test>> {
+    read(Field::State, node, faults)
+}
+
+pub(super) fn kind(node: &Node, _: &Known<'_>, faults: &mut Faults) -> Option<Box<dyn Test>> {
+    read(Field::Type, node, faults)
+}
+
+pub(super) fn category(node: &Node, _: &Known<'_>, faults: &mut Faults) -> Option<Box<dyn Test>> {
+    read(Field::Category, node, faults)
+}
+
+fn read(field: Field, node: &Node, faults: &mut Faults) -> Option<Box<dyn Test>> {
+    let mut codes = Vec::new();
+    for (item, written) in text_list(node, faults) {
+        match field.parse(&written) {
+            Some(code) if codes.contains(&code) => {}
+            Some(code) => codes.push(code),
+            None => {
+                let names = field.names();
+                let names: Vec<&str> = names.iter().map(AsRef::as_ref).collect();
+                unknown(item, field.word(), &written, &names, faults);
+            }
+        }
+    }
+    (!codes.is_empty()).then(|| Box::new(OneOf { field, codes }) as Box<dyn Test>)
+}

@@ -1,0 +1,177 @@
+//! The table of conditions: one row each. What `when` reads, what its errors name and what `explain` says come from here.
+
+use std::{cell::OnceCell, fmt::Debug};
+
+use jiff::Timestamp;
+
+use crate::{
+    document::{Faults, Node},
+    domain::{Job, Name},
+};
+
+use super::{
+    Known, codes,
+    duration::{self, Span},
+    finished,
+    glob::Folded,
+    profile::{self, Patterns},
+    source,
+};
+
+/// One condition that may stand under `when`.
+#[derive(Debug)]
+pub struct Condition {
+    /// Its key.
+    pub key: &'static str,
+    /// When it holds, in one sentence.
+    pub meaning: &'static str,
+    /// Values as rules write them, in YAML.
+    pub examples: &'static [&'static str],
+    /// Reads its value; none where this version can't judge it.
+    pub(super) read: Option<Read>,
+}
+
+/// Reads a condition's value; what is wrong with it is told.
+pub(super) type Read = fn(&Node, &Known<'_>, &mut Faults) -> Option<Box<dyn Test>>;
+
+/// Every condition, the cheapest first: that is the order in which they are tried.
+pub const CONDITIONS: &[Condition] = &[
+    Condition {
+        key: "state",
+        meaning: "the job's state is one of these: names or the API's numbers",
+        examples: &["failed", "[failed, finished_with_exception]", "3", "[running, 42]"],
+        read: Some(codes::state),
+    },
+    Condition {
+        key: "type",
+        meaning: "the job's type is one of these: names or the API's numbers",
+        examples: &["google", "[microsoft_365, 11]"],
+        read: Some(codes::kind),
+    },
+    Condition {
+        key: "category",
+        meaning: "the scan profile's category is one of these: names or the API's numbers",
+        examples: &["power_platform", "[active_directory, 3]"],
+        read: Some(codes::category),
+    },
+    Condition { key: "source", meaning: "the job came from one of these sources", examples: &["contoso"], read: Some(source::read) },
+    Condition {
+        key: "duration",
+        meaning: "finish less start lies in this range; of a running job, its age",
+        examples: &["\"> 30m\"", "\">= 1h30m\"", "\"< 10s\"", "\"<= 2h\"", "10m..1h"],
+        read: Some(duration::read),
+    },
+    Condition {
+        key: "profile",
+        meaning: "the scan profile's name matches: a glob over the whole name, case ignored, or /a regular expression/",
+        examples: &["\"scan sharepoint*\"", "[nightly, \"/^weekly [0-9]+$/\"]"],
+        read: Some(profile::read),
+    },
+    Condition {
+        key: "finished",
+        meaning: "the job ended on one of these days, between these times of day, in this time zone",
+        examples: &["{ days: [mon, tue], between: \"22:00-06:00\", timezone: Europe/Zurich }", "{ days: sat-sun }"],
+        read: Some(finished::read),
+    },
+    Condition {
+        key: "streak",
+        meaning: "this many of the profile's jobs in a row, this one last, ended in one of the rule's states",
+        examples: &["\">= 3\""],
+        read: None,
+    },
+    Condition {
+        key: "count",
+        meaning: "this many of the profile's jobs that match the rest of the rule ended within this time",
+        examples: &["{ at_least: 3, within: 24h }"],
+        read: None,
+    },
+    Condition {
+        key: "previous",
+        meaning: "the state of the same profile's job that finished before it is one of these",
+        examples: &["[failed, finished_with_exception]"],
+        read: None,
+    },
+    Condition {
+        key: "slower_than_usual",
+        meaning: "it took longer than this factor of the median duration of the profile's last finished jobs",
+        examples: &["{ factor: 2, over: 20 }"],
+        read: None,
+    },
+    Condition { key: "expr", meaning: "a CEL expression over `job` is true", examples: &["job.profile.size() > 20"], read: None },
+];
+
+/// All that a condition may look at. One that needs the profile's history gets it as a further field here.
+pub(super) struct Facts<'j> {
+    pub job: &'j Job,
+    pub now: Timestamp,
+    folded: OnceCell<Folded>,
+}
+
+impl<'j> Facts<'j> {
+    pub const fn new(job: &'j Job, now: Timestamp) -> Self {
+        Self { job, now, folded: OnceCell::new() }
+    }
+
+    /// The profile's name as globs match it, made once.
+    pub fn folded(&self) -> &Folded {
+        self.folded.get_or_init(|| Folded::new(&self.job.profile))
+    }
+}
+
+/// A condition with its value: pure.
+pub(super) trait Test: Debug + Send + Sync {
+    /// Whether it holds.
+    fn holds(&self, facts: &Facts<'_>) -> bool;
+
+    /// What it wants, in words.
+    fn wanted(&self) -> String;
+
+    /// What it found instead, or as well, in words.
+    fn found(&self, facts: &Facts<'_>) -> String;
+
+    /// What can be told of it without a job.
+    fn lane(&self) -> Lane<'_> {
+        Lane::Other
+    }
+}
+
+/// A test's demand in a form that the index and the search for contradictions understand.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Lane<'t> {
+    /// One of these numbers.
+    Code(codes::Field, &'t [i64]),
+    /// One of these sources.
+    Source(&'t [Name]),
+    /// One of these patterns.
+    Profile(&'t Patterns),
+    /// One of these ranges.
+    Duration(&'t [Span]),
+    /// A finish time.
+    Finished,
+    /// Nothing that they understand.
+    Other,
+}
+
+/// `a`, `b` or `c`.
+pub(super) fn either<T: AsRef<str>>(words: impl IntoIterator<Item = T>) -> String {
+    let words: Vec<T> = words.into_iter().collect();
+    match words.split_last() {
+        None => String::new(),
+        Some((only, [])) => only.as_ref().to_owned(),
+        Some((last, rest)) => {
+            let rest: Vec<&str> = rest.iter().map(AsRef::as_ref).collect();
+            format!("{} or {}", rest.join(", "), last.as_ref())
+        }
+    }
+}
+
+/// A fault about a value that is not one of the known: names the nearest, or all. What was filled in from outside is not
+/// repeated.
+pub(super) fn unknown(node: &Node, what: &str, written: &str, known: &[&str], faults: &mut Faults) {
+    let message = if node.filled { format!("the value filled in is no known {what}") } else { format!("unknown {what} `{written}`") };
+    let hint = crate::document::near(written, known.iter().copied()).map_or_else(
+        || if known.is_empty() { format!("there is no {what} yet") } else { format!("known: {}", known.join(", ")) },
+        |name| format!("did you mean `{name}`?"),
+    );
+    faults.push(crate::document::Fault::error(&node.place, message).hint(hint));
+}

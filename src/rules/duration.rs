@@ -1,0 +1,127 @@
+//! `duration`: ranges such as `> 30m` and `10m..1h`.
+
+use std::{
+    ops::{Bound, RangeBounds},
+    time::Duration,
+};
+
+use crate::{
+    document::{Fault, Faults, Node, text_list},
+    domain::{format_duration, parse_duration},
+};
+
+use super::{
+    Known,
+    condition::{Facts, Lane, Test, either},
+};
+
+/// A range of durations, as it is written and as it is meant.
+#[derive(Debug)]
+pub(super) struct Span {
+    written: String,
+    pub least: Bound<Duration>,
+    pub most: Bound<Duration>,
+}
+
+#[derive(Debug)]
+struct OneOf(Vec<Span>);
+
+impl Test for OneOf {
+    fn holds(&self, facts: &Facts<'_>) -> bool {
+        facts.job.duration(facts.now).is_some_and(|duration| self.0.iter().any(|span| (span.least, span.most).contains(&duration)))
+    }
+
+    fn wanted(&self) -> String {
+        either(self.0.iter().map(|span| &span.written))
+    }
+
+    fn found(&self, facts: &Facts<'_>) -> String {
+        facts.job.duration(facts.now).map_or_else(|| "unknown".to_owned(), format_duration)
+    }
+
+    fn lane(&self) -> Lane<'_> {
+        Lane::Duration(&self.0)
+    }
+}
+
+pub(super) fn read(node: &Node, _: &Known<'_>, faults: &mut Faults) -> Option<Box<dyn Test>> {
+    let mut spans = Vec::new();
+    for (item, written) in text_list(node, faults) {
+        match span(&written) {
+            Ok(span) => spans.push(span),
+            Err(why) => {
+                let why = if item.filled { "the value filled in is no range of durations".to_owned() } else { why };
+                faults.push(Fault::error(&item.place, why).hint("write \"> 30m\", \">= 1h30m\", \"< 10s\", \"<= 2h\" or \"10m..1h\""));
+            }
+        }
+    }
+    (!spans.is_empty()).then(|| Box::new(OneOf(spans)) as Box<dyn Test>)
+}
+
+fn span(written: &str) -> Result<Span, String> {
+    let text = written.trim();
+    let duration = |part: &str| parse_duration(part).map_err(|error| error.to_string());
+    let (least, most) = if let Some(rest) = text.strip_prefix(">=") {
+        (Bound::Included(duration(rest)?), Bound::Unbounded)
+    } else if let Some(rest) = text.strip_prefix('>') {
+        (Bound::Excluded(duration(rest)?), Bound::Unbounded)
+    } else if let Some(rest) = text.strip_prefix("<=") {
+        (Bound::Unbounded, Bound::Included(duration(rest)?))
+    } else if let Some(rest) = text.strip_prefix('<') {
+        (Bound::Unbounded, Bound::Excluded(duration(rest)?))
+    } else if let Some((from, to)) = text.split_once("..") {
+        let (from, to) = (duration(from)?, duration(to)?);
+        if from > to {
+            return Err(format!("the range `{text}` ends before it begins"));
+        }
+        (Bound::Included(from), Bound::Included(to))
+    } else if parse_duration(text).is_ok() {
+        return Err(format!("`{text}` says neither longer nor shorter"));
+    } else {
+        return Err(format!("`{text}` is no range of durations"));
+    };
+    Ok(Span { written: text.to_owned(), least, most })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[track_caller]
+    fn check(written: &str, yes: &[u64], no: &[u64]) {
+        let span = span(written).unwrap();
+        for secs in yes {
+            assert!((span.least, span.most).contains(&Duration::from_secs(*secs)), "{written} must hold for {secs} s");
+        }
+        for secs in no {
+            assert!(!(span.least, span.most).contains(&Duration::from_secs(*secs)), "{written} must not hold for {secs} s");
+        }
+    }
+
+    #[test]
+    fn every_form_of_the_table_is_read_with_its_ends() {
+        check("> 30m", &[1_801], &[1_800, 0]);
+        check(">30m", &[1_801], &[1_800]);
+        check(">= 1h30m", &[5_400], &[5_399]);
+        check("< 10s", &[0, 9], &[10]);
+        check("<=2h", &[7_200], &[7_201]);
+        check("10m..1h", &[600, 3_600], &[599, 3_601]);
+        check(" 10m .. 1h ", &[600], &[599]);
+        check("5s..5s", &[5], &[4, 6]);
+    }
+
+    #[test]
+    fn what_is_no_range_says_why() {
+        for (written, part) in [
+            ("30m", "neither longer nor shorter"),
+            ("> 30", "is no duration"),
+            ("=> 30m", "no range"),
+            ("1h..10m", "ends before it begins"),
+            ("..1h", "is no duration"),
+            ("", "no range"),
+        ] {
+            let why = span(written).unwrap_err();
+            assert!(why.contains(part), "{written}: {why}");
+        }
+    }
+}

@@ -1,0 +1,101 @@
+//! A rule as it stands once read.
+
+use std::{sync::Arc, time::Duration};
+
+use crate::domain::{Name, RuleFacts};
+
+use super::{profile::Patterns, when::When};
+
+/// One rule, compiled.
+#[derive(Debug)]
+pub struct Rule {
+    /// Its name.
+    pub name: Name,
+    /// What its messages say of it.
+    pub facts: Arc<RuleFacts>,
+    /// The channels it notifies, in the file's order, none twice.
+    pub notify: Vec<Name>,
+    /// `limit: N per D`.
+    pub limit: Option<Limit>,
+    /// `group: {by, wait}`.
+    pub group: Option<Group>,
+    /// What it waits for.
+    pub(super) trigger: Trigger,
+}
+
+/// What makes a rule alert.
+#[derive(Debug)]
+pub(super) enum Trigger {
+    /// `when`: a job that holds.
+    When(When),
+    /// `missing`: a job that never came.
+    Missing(Missing),
+}
+
+impl Rule {
+    /// `missing: {profile, every, grace}`, of a rule that has it in place of `when`.
+    #[must_use]
+    pub const fn missing(&self) -> Option<&Missing> {
+        match &self.trigger {
+            Trigger::Missing(missing) => Some(missing),
+            Trigger::When(_) => None,
+        }
+    }
+}
+
+/// `limit: N per D`: a bucket of N messages, refilled evenly over D.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Limit {
+    /// N, at least 1.
+    pub messages: u32,
+    /// D, more than zero.
+    pub per: Duration,
+}
+
+/// `group: {by, wait}`: what is alike in `by` and comes within `wait` of the first goes out as one message.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Group {
+    /// What must be alike; never empty, none twice.
+    pub by: Vec<GroupBy>,
+    /// How long the first one waits for others.
+    pub wait: Duration,
+}
+
+/// A word of `group: by`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum GroupBy {
+    /// `source`
+    Source,
+    /// `profile`
+    Profile,
+    /// `state`
+    State,
+    /// `type`
+    Type,
+    /// `category`
+    Category,
+}
+
+impl GroupBy {
+    /// All, with the words that rules write.
+    pub const ALL: &'static [(&'static str, Self)] =
+        &[("source", Self::Source), ("profile", Self::Profile), ("state", Self::State), ("type", Self::Type), ("category", Self::Category)];
+}
+
+/// `missing: {profile, every, grace}`: a notice when no such job has finished in time.
+#[derive(Debug)]
+pub struct Missing {
+    pub(super) profile: Patterns,
+    /// The longest time from one job's end to the next one's.
+    pub every: Duration,
+    /// How much longer to wait before saying so.
+    pub grace: Duration,
+}
+
+impl Missing {
+    /// Whether a job of this scan profile counts.
+    #[must_use]
+    pub fn awaits(&self, profile: &str) -> bool {
+        self.profile.matches(profile)
+    }
+}

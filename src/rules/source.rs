@@ -1,0 +1,47 @@
+//! `source`: the tenant a job came from.
+
+use crate::{
+    document::{Faults, Node, text_list},
+    domain::Name,
+};
+
+use super::{
+    Known,
+    condition::{Facts, Lane, Test, either, unknown},
+};
+
+#[derive(Debug)]
+struct OneOf(Vec<Name>);
+
+impl Test for OneOf {
+    fn holds(&self, facts: &Facts<'_>) -> bool {
+        self.0.contains(&facts.job.source)
+    }
+
+    fn wanted(&self) -> String {
+        either(self.0.iter().map(Name::as_str))
+    }
+
+    fn found(&self, facts: &Facts<'_>) -> String {
+        facts.job.source.to_string()
+    }
+
+    fn lane(&self) -> Lane<'_> {
+        Lane::Source(&self.0)
+    }
+}
+
+pub(super) fn read(node: &Node, known: &Known<'_>, faults: &mut Faults) -> Option<Box<dyn Test>> {
+    let mut sources = Vec::new();
+    for (item, written) in text_list(node, faults) {
+        match known.sources.iter().find(|name| name.as_str() == written) {
+            Some(name) if sources.contains(name) => {}
+            Some(name) => sources.push(name.clone()),
+            None => {
+                let names: Vec<&str> = known.sources.iter().map(Name::as_str).collect();
+                unknown(item, "source", &written, &names, faults);
+            }
+        }
+    }
+    (!sources.is_empty()).then(|| Box::new(OneOf(sources)) as Box<dyn Test>)
+}

@@ -1,0 +1,123 @@
+//! Warnings: a rule that is read, but surely not as meant. Never one without reason.
+
+use super::*;
+
+#[track_caller]
+fn never(when: &str, expected: bool) {
+    let (rules, faults) = rule(when);
+    let told = lines(&faults);
+    let warned = told.iter().any(|line| line == "r.yaml:3:5 warning: this rule can never match: its conditions exclude each other");
+    assert_eq!(warned, expected, "{when}: {told:?}");
+    assert_eq!(told.len(), usize::from(expected), "{when}: {told:?}");
+    assert_eq!(rules.rules().len(), 1, "a warning costs no rule");
+}
+
+#[test]
+fn a_rule_that_can_never_match_is_told() {
+    never("{ state: failed, not: { state: failed } }", true);
+    never("{ state: failed, all: [{ state: finished }] }", true);
+    never("{ all: [{ type: google }, { type: [microsoft_365, batch_import] }] }", true);
+    never("{ source: contoso, not: { any: [{ source: contoso }, { state: failed }] } }", true);
+    never("{ all: [{ duration: '> 1h' }, { duration: '< 30m' }] }", true);
+    never("{ all: [{ duration: '> 1h' }, { duration: '<= 1h' }] }", true);
+    never("{ duration: '< 0s' }", true);
+    never("{ state: running, finished: { days: mon } }", true);
+    never("{ category: google, any: [{ category: 1 }, { all: [{ category: 2 }, { state: failed }] }] }", true);
+    never("{ not: {} }", true);
+}
+
+#[test]
+fn a_rule_that_can_match_is_not() {
+    never("{}", false);
+    never("{ state: failed, not: { state: finished } }", false);
+    never("{ all: [{ duration: '>= 1h' }, { duration: '<= 1h' }] }", false);
+    never("{ all: [{ duration: '> 1h' }, { duration: ['< 30m', '> 2h'] }] }", false);
+    never("{ duration: '<= 0s' }", false);
+    never("{ state: [running, finished], finished: { days: mon } }", false);
+    never("{ state: [running, 42], finished: { days: mon } }", false);
+    never("{ any: [{ state: failed }, { state: finished }], not: { state: failed } }", false);
+    never("{ not: { state: [running, finished, failed, finished_with_exception, skipped, stopped] } }", false);
+    never("{ not: { type: [microsoft_365, google, batch_import] } }", false);
+    never("{ all: [{ profile: a }, { profile: b }] }", false);
+    never("{ not: { duration: '> 1h' }, duration: '> 1h' }", false);
+}
+
+#[test]
+fn a_pattern_that_matches_everything_is_told_and_no_other() {
+    for (pattern, all) in [
+        ("*", true),
+        ("**", true),
+        ("{*,a}", true),
+        ("//", true),
+        ("/.*/", true),
+        ("/a*/", true),
+        ("/(?i)(scan)?/", true),
+        ("/^/", true),
+        ("?*", false),
+        ("*a*", false),
+        ("/^a*$/", false),
+        (r"/\b/", false),
+        ("/.+/", false),
+        ("/^$/", false),
+    ] {
+        let (_, faults) = rule(&format!("{{ profile: [x, '{pattern}'] }}"));
+        let warning = "r.yaml:3:26 warning: this pattern matches every scan profile (leave `profile` out to mean every one)";
+        let expected: &[&str] = if all { &[warning] } else { &[] };
+        assert_eq!(lines(&faults), expected, "{pattern}");
+    }
+}
+
+#[test]
+fn what_this_version_does_not_act_on_is_told_at_its_key() {
+    let text = "\
+rules:
+  - name: grouped
+    when: { state: failed }
+    notify: [oncall, scans, oncall]
+    group: { by: [source, profile], wait: 1m }
+  - name: missing
+    missing: { profile: \"nightly *\", every: 24h, grace: 30m }
+    notify: oncall
+";
+    let (rules, faults) = read_files(&[file("r.yaml", text)]);
+    assert_eq!(
+        lines(&faults),
+        [
+            "r.yaml:4:29 warning: the channel `oncall` stands here twice: it gets each message once",
+            "r.yaml:5:5 warning: `group` is not acted on by this version yet: this version sends each alert in a message of its own",
+            "r.yaml:7:5 warning: `missing` is not acted on by this version yet: this version watches for no missing job",
+        ]
+    );
+    let [grouped, missing] = rules.rules() else { panic!("{rules:?}") };
+    assert_eq!(grouped.notify, ["oncall", "scans"].map(Name::from));
+    let group = grouped.group.as_ref().unwrap();
+    assert_eq!((group.by.len(), group.wait), (2, Duration::from_secs(60)));
+    let missing = missing.missing().unwrap();
+    assert_eq!((missing.every, missing.grace), (Duration::from_secs(86_400), Duration::from_secs(1_800)));
+    assert!(missing.awaits("Nightly sites") && !missing.awaits("weekly sites"));
+    assert!(rules.judge(&job(State::Failed, "nightly x", 1), now()).iter().all(|rule| rule.missing().is_none()));
+}
+
+#[test]
+fn groups_and_missing_jobs_are_checked_like_the_rest() {
+    let text = "\
+rules:
+  - { name: a, when: {}, notify: oncall, group: { by: [sorce], wait: 0s } }
+  - { name: b, notify: oncall, missing: { profile: '[', every: soon } }
+  - { name: c, notify: oncall, missing: { grace: 1h } }
+";
+    let (rules, faults) = read_files(&[file("r.yaml", text)]);
+    let told: Vec<String> = lines(&faults).into_iter().filter(|line| line.contains("error")).collect();
+    assert_eq!(
+        told,
+        [
+            "r.yaml:2:56 error: unknown word to group by `sorce` (did you mean `source`?)",
+            "r.yaml:2:70 error: must be from 1s to 1d",
+            "r.yaml:3:52 error: not a glob: a `[` is not closed; write `\\[` for the character itself",
+            "r.yaml:3:64 error: `soon` is no duration: write a number and a unit, as in 90s, 30m, 1h30m or 2d",
+            "r.yaml:4:41 error: the key `profile` is missing",
+            "r.yaml:4:41 error: the key `every` is missing",
+        ]
+    );
+    assert!(rules.rules().is_empty());
+}
