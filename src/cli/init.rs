@@ -24,7 +24,7 @@ pub struct Args {
 }
 
 /// The starter rules and their tests: the repository's `rules/`.
-const RULES: &[(&str, &str)] = &[];
+const RULES: &[(&str, &str)] = &[("scans.yaml", include_str!("../../rules/scans.yaml"))];
 
 /// One file to be written.
 struct File {
