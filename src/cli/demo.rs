@@ -1,12 +1,65 @@
 //! `jobrelay demo`
 
-use std::process::ExitCode;
+use std::{
+    io::{IsTerminal, stderr, stdout},
+    path::PathBuf,
+    process::ExitCode,
+};
+
+use jiff::{civil::Date, tz::TimeZone};
+use tokio_util::sync::CancellationToken;
+
+use super::output::{colour, say};
+use crate::{
+    app::SystemClock,
+    clock::Clock,
+    demo::{self, Look, Options, Speed},
+};
 
 /// Options of `demo`.
 #[derive(Debug, clap::Args)]
-pub struct Args {}
+pub struct Args {
+    /// How fast the day goes by: 1 is a day in a minute, 2 twice as fast; from 0.01 to 60
+    #[arg(long, value_name = "N", default_value_t = 1.0, allow_negative_numbers = true)]
+    speed: f64,
 
-pub fn run(_args: &Args) -> ExitCode {
-    super::output::say(format_args!("error: this build has no `demo` yet"));
-    ExitCode::FAILURE
+    /// End after one day, with exit code 0 if everything was delivered
+    #[arg(long)]
+    once: bool,
+
+    /// Write the mails as HTML files there; without it, into a fresh folder among the system's temporary ones
+    #[arg(long, value_name = "DIR")]
+    out: Option<PathBuf>,
+
+    /// The day that is played, as YYYY-MM-DD in UTC; today where nothing is said. With a day, each run shows the same
+    #[arg(long, value_name = "DATE")]
+    date: Option<Date>,
+}
+
+/// Logs below this are left out unless they are asked for: the show is on the terminal too.
+pub const LOG_LEVEL: &str = "warn";
+
+pub fn run(args: Args) -> ExitCode {
+    let (speed, told) = Speed::nearest(args.speed);
+    if told {
+        say(format_args!("--speed {} is beyond what the demo can do ({} to {}): it goes at {}", args.speed, Speed::SLOWEST, Speed::FASTEST, speed.get()));
+    }
+    let columns = if stdout().is_terminal() { terminal_size::terminal_size().map(|(width, _)| usize::from(width.0)) } else { None };
+    let options = Options {
+        speed,
+        once: args.once,
+        out: args.out,
+        date: args.date.unwrap_or_else(|| SystemClock.now().to_zoned(TimeZone::UTC).date()),
+        look: Look::new(columns, colour(stdout().is_terminal()), colour(stderr().is_terminal())),
+    };
+    let runtime = match super::runtime() {
+        Ok(runtime) => runtime,
+        Err(code) => return code,
+    };
+    let result = runtime.block_on(async {
+        let stop = CancellationToken::new();
+        super::run::cancel_on_signals(&stop)?;
+        demo::run(options, stop).await.map(|delivered| if delivered { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+    });
+    super::exit(result)
 }

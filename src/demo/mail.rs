@@ -142,7 +142,8 @@ mod tests {
         let mut client = TcpStream::connect(address).await.unwrap();
         client.write_all(said.as_bytes()).await.unwrap();
         let mut answers = String::new();
-        client.read_to_string(&mut answers).await.unwrap();
+        // A server that hangs up on unread bytes resets the connection.
+        let _ = client.read_to_string(&mut answers).await;
         let taken = taken.lock().unwrap().clone();
         (answers, taken)
     }

@@ -166,7 +166,8 @@ fn page(url: &str, query: &HashMap<String, String>, mut list: Vec<Played>, now: 
     let next = (skip.saturating_add(top) < list.len()).then(|| {
         // As in the vendor's sample, where the page after `top=2` has `skip=1`: a page begins with the last job of the one before.
         let skip = skip + (top - 1).max(1);
-        let search = query.get("search").map(|id| format!("&search={}", url::form_urlencoded::byte_serialize(id.as_bytes()).collect::<String>()));
+        let search =
+            query.get("search").map(|id| format!("&search={}", url::form_urlencoded::byte_serialize(id.as_bytes()).collect::<String>()));
         format!("{url}/aos/jobs?orderby=StartTime&sortorder={order}&top={top}&skip={skip}{}", search.unwrap_or_default())
     });
     Ok(json!({ "totalCount": rows.len(), "jobs": rows, "nextLink": next }))
