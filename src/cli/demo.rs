@@ -42,7 +42,13 @@ pub const LOG_LEVEL: &str = "warn";
 pub fn run(args: Args) -> ExitCode {
     let (speed, told) = Speed::nearest(args.speed);
     if told {
-        say(format_args!("--speed {} is beyond what the demo can do ({} to {}): it goes at {}", args.speed, Speed::SLOWEST, Speed::FASTEST, speed.get()));
+        say(format_args!(
+            "--speed {} is beyond what the demo can do ({} to {}): it goes at {}",
+            args.speed,
+            Speed::SLOWEST,
+            Speed::FASTEST,
+            speed.get()
+        ));
     }
     let columns = if stdout().is_terminal() { terminal_size::terminal_size().map(|(width, _)| usize::from(width.0)) } else { None };
     let options = Options {

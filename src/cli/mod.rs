@@ -34,13 +34,16 @@ pub struct Cli {
     #[arg(long, global = true, value_enum, default_value = "text", value_name = "FORMAT")]
     log_format: LogFormat,
 
-    /// What is logged: error, warn, info, debug or trace, or a filter as in RUST_LOG
-    #[arg(long, global = true, env = "RUST_LOG", default_value = "info", value_name = "LEVEL")]
-    log_level: String,
+    /// What is logged: error, warn, info, debug or trace, or a filter as in RUST_LOG [default: info; for the demo, warn]
+    #[arg(long, global = true, env = "RUST_LOG", value_name = "LEVEL")]
+    log_level: Option<String>,
 
     #[command(subcommand)]
     command: Command,
 }
+
+/// What is logged where nothing is said.
+const LOG_LEVEL: &str = "info";
 
 const AFTER_HELP: &str = "\
 First steps:
@@ -87,8 +90,9 @@ enum Command {
 #[must_use]
 pub fn main() -> ExitCode {
     let cli = Cli::parse();
-    let Ok(filter) = EnvFilter::try_new(&cli.log_level) else {
-        say(format_args!("error: `{}` is no log level: use error, warn, info, debug or trace", cli.log_level));
+    let level = cli.log_level.as_deref().unwrap_or(if matches!(cli.command, Command::Demo(_)) { demo::LOG_LEVEL } else { LOG_LEVEL });
+    let Ok(filter) = EnvFilter::try_new(level) else {
+        say(format_args!("error: `{level}` is no log level: use error, warn, info, debug or trace"));
         return ExitCode::from(2);
     };
     let log = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).log_internal_errors(false);
@@ -99,7 +103,7 @@ pub fn main() -> ExitCode {
     let config = cli.config.as_path();
     match cli.command {
         Command::Run => run::run(config, cli.log_format),
-        Command::Demo(args) => demo::run(&args),
+        Command::Demo(args) => demo::run(args),
         Command::Init(args) => init::run(&args),
         Command::Check(args) => check::run(&args, config),
         Command::Send(args) => send::run(&args, config),

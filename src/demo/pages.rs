@@ -53,12 +53,6 @@ impl Pages {
         self.folder.join("index.html")
     }
 
-    /// How many mails are written.
-    #[must_use]
-    pub const fn written(&self) -> usize {
-        self.written
-    }
-
     /// Writes a mail; its file, or none where there are [`MAILS`] of them already.
     ///
     /// # Errors
@@ -94,10 +88,8 @@ fn write(path: &Path, text: &str) -> Result<(), String> {
 
 /// One mail: its headers, and its HTML part in a frame where nothing of it can run.
 fn page(letter: &Letter) -> String {
-    let rows: String = [("From", &letter.from), ("To", &letter.to), ("Date", &letter.date)]
-        .iter()
-        .map(|(name, value)| format!("<tr><th scope=\"row\">{name}</th><td>{}</td></tr>", escape(value)))
-        .collect();
+    let row = |name: &str, value: &str| format!("<tr><th scope=\"row\">{name}</th><td>{}</td></tr>", escape(value));
+    let rows = [row("From", &letter.from), row("To", &letter.to), row("Date", &letter.date)].concat();
     let plain = || format!("<pre style=\"white-space:pre-wrap;font:14px/1.5 monospace\">{}</pre>", escape(&letter.text));
     let body = escape(&letter.html.clone().unwrap_or_else(plain));
     let subject = escape(&letter.subject);

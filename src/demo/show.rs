@@ -59,7 +59,7 @@ pub struct Show {
     clock: Arc<SimulatedClock>,
     desk: UnboundedReceiver<(Timestamp, Arrived)>,
     gathered: Vec<(Timestamp, Arrived)>,
-    show_at: Option<Instant>,
+    due: Option<Instant>,
     sent: Sent,
     /// The days whose events are in line or past.
     days: i64,
@@ -71,7 +71,9 @@ pub fn announce(screen: &Screen, pages: &Pages, tenant: &Tenant, speed: Speed, o
     let day = format_duration(Duration::from_secs_f64(60.0 / speed.get()));
     let until = if once { "it ends by itself" } else { "Ctrl-C ends it" };
     let fact = |name: &str, value: &str| Line::of(&format!("  {name:<8}"), Style::DIM).and(value, Style::PLAIN);
-    screen.narrate(&Line::of("jobrelay demo", Style::BOLD).and(&format!("  a day of the simulated tenant contoso in {day}; {until}"), Style::PLAIN));
+    screen.narrate(
+        &Line::of("jobrelay demo", Style::BOLD).and(&format!("  a day of the simulated tenant contoso in {day}; {until}"), Style::PLAIN),
+    );
     screen.narrate(&fact("tenant", &format!("starting … simulated tenant on {}", tenant.url())));
     screen.narrate(&fact("readers", "stand-ins for Slack, Teams, a mail server and a webhook, on loopback as well"));
     screen.narrate(&fact("mails", &format!("as their readers see them, in {}", pages.index().display())));
@@ -87,8 +89,8 @@ impl Show {
         clock: Arc<SimulatedClock>,
         desk: UnboundedReceiver<(Timestamp, Arrived)>,
     ) -> Self {
-        let (gathered, show_at, sent) = (Vec::new(), None, Sent::default());
-        Self { screen, pages, script, clock, desk, gathered, show_at, sent, days: 0, events: VecDeque::new() }
+        let (gathered, due, sent) = (Vec::new(), None, Sent::default());
+        Self { screen, pages, script, clock, desk, gathered, due, sent, days: 0, events: VecDeque::new() }
     }
 
     /// Plays until the day is over and settled, or someone ends it.
@@ -108,7 +110,7 @@ impl Show {
             tokio::select! {
                 biased;
                 () = stop.cancelled() => return Ok(Ended::Stopped),
-                () = until(self.show_at) => self.show_gathered()?,
+                () = until(self.due) => self.show_gathered()?,
                 () = until(event) => self.narrate_next(),
                 Some(arrived) = self.desk.recv() => self.gather(arrived),
                 () = tokio::time::sleep(LOOK), if over.is_some() => {
@@ -162,25 +164,23 @@ impl Show {
     fn narrate_next(&mut self) {
         let Some((at, event)) = self.events.pop_front() else { return };
         let line = match event {
-            Event::Day => Line::of(&format!("\n{}", at.strftime("%A, %-d %B %Y")), Style::BOLD),
+            Event::Day => {
+                self.screen.narrate(&Line::default());
+                Line::of(&at.strftime("%A, %-d %B %Y").to_string(), Style::BOLD)
+            }
             Event::Started(job) => narrated(at, "·", &format!("{} started", job.profile), Style::DIM),
             Event::Ended(job) => ending(at, &job),
         };
-        if line.text().starts_with(' ') {
-            self.screen.narrate(&line);
-        } else {
-            self.screen.narrate(&Line::default());
-            self.screen.narrate(&line);
-        }
+        self.screen.narrate(&line);
     }
 
     fn gather(&mut self, arrived: (Timestamp, Arrived)) {
-        self.show_at.get_or_insert_with(|| Instant::now() + GATHER);
+        self.due.get_or_insert_with(|| Instant::now() + GATHER);
         self.gathered.push(arrived);
     }
 
     fn show_gathered(&mut self) -> Result<(), String> {
-        self.show_at = None;
+        self.due = None;
         let mut gathered = std::mem::take(&mut self.gathered);
         gathered.sort_by_key(|(_, arrived)| place(arrived));
         for (at, arrived) in gathered {

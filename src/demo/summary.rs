@@ -86,7 +86,8 @@ impl Summary {
             .collect();
         let rules: Vec<String> = self.alerts.iter().map(|(rule, n)| format!("{n} {rule}")).collect();
         let messages = sent.slack + sent.teams + sent.mail + sent.webhook;
-        let channels = format!("{messages}: {} to Slack, {} to Teams, {} by mail, {} to the webhook", sent.slack, sent.teams, sent.mail, sent.webhook);
+        let channels =
+            format!("{messages}: {} to Slack, {} to Teams, {} by mail, {} to the webhook", sent.slack, sent.teams, sent.mail, sent.webhook);
         let roll_ups = format!("{} messages in place of the {} that a rule's limit held back", self.roll_ups, self.rolled_up);
         let mut facts = vec![
             ("Jobs", format!("{} ended: {}", self.jobs.values().sum::<u64>(), states.join(", "))),

@@ -80,7 +80,6 @@ impl Tenant {
     }
 
     /// Its two pages.
-    #[must_use]
     pub fn router(self: Arc<Self>) -> Router {
         Router::new().route("/connect/token", post(token)).route("/aos/jobs", get(jobs)).with_state(self)
     }
