@@ -104,7 +104,7 @@ mod tests {
     #[test]
     fn a_heading_fills_the_width() {
         let line = heading("Slack", "#oncall", "01:30", 40);
-        assert_eq!(line.text(), "── Slack #oncall ───────────────  01:30 ──".replacen("  ", " ", 1));
+        assert_eq!(line.text(), "── Slack #oncall ────────────── 01:30 ──");
         assert_eq!(line.width(), 40);
     }
 

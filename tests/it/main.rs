@@ -4,6 +4,7 @@
 
 mod common;
 mod delivery;
+mod demo;
 mod relay;
 mod store;
 mod validators;
