@@ -56,6 +56,9 @@ pub struct Metrics {
     polls: Family<PollLabels, Counter>,
     last_success: Family<SourceLabels, Gauge>,
     open_jobs: Family<SourceLabels, Gauge>,
+    gaps: Family<SourceLabels, Counter>,
+    found_late: Family<SourceLabels, Counter>,
+    unreadable: Family<SourceLabels, Counter>,
     attempts: Family<AttemptLabels, Counter>,
     durations: Family<ChannelLabels, Histogram>,
     reload_successful: Gauge,
@@ -76,6 +79,9 @@ impl Metrics {
         let polls = Family::<PollLabels, Counter>::default();
         let last_success = Family::<SourceLabels, Gauge>::default();
         let open_jobs = Family::<SourceLabels, Gauge>::default();
+        let gaps = Family::<SourceLabels, Counter>::default();
+        let found_late = Family::<SourceLabels, Counter>::default();
+        let unreadable = Family::<SourceLabels, Counter>::default();
         let attempts = Family::<AttemptLabels, Counter>::default();
         let durations = Family::<ChannelLabels, Histogram>::new_with_constructor(|| Histogram::new(DURATION_BUCKETS));
         let reload_successful = Gauge::default();
@@ -91,12 +97,15 @@ impl Metrics {
             last_success.clone(),
         );
         registry.register("source_open_jobs", "Jobs of the source that have not ended", open_jobs.clone());
+        registry.register("sweep_gaps", "Passes over the list begun again because rows may have slipped through", gaps.clone());
+        registry.register("jobs_found_late", "Jobs that showed up later than the look-back reaches", found_late.clone());
+        registry.register("rows_unreadable", "Rows of the list that could not be read, kept as they came", unreadable.clone());
         registry.register("delivery_attempts", "Attempts to send by what the channel answered", attempts.clone());
         registry.register_with_unit("delivery_duration", "How long attempts took", Unit::Seconds, durations.clone());
         registry.register("config_last_reload_successful", "1 if the config in use is the newest one read", reload_successful.clone());
         registry.register("build_info", "The version that runs", build);
         registry.register_collector(Box::new(Sums(std::sync::Arc::clone(&tally))));
-        Self { registry, polls, last_success, open_jobs, attempts, durations, reload_successful, tally }
+        Self { registry, polls, last_success, open_jobs, gaps, found_late, unreadable, attempts, durations, reload_successful, tally }
     }
 
     /// Makes a source's and a channel's series exist before anything has happened, so that their absence means something.
@@ -105,7 +114,11 @@ impl Metrics {
             for outcome in ["complete", "incomplete", "failed"] {
                 let _ = self.polls.get_or_create(&PollLabels { source: source.clone(), outcome });
             }
-            let _ = self.open_jobs.get_or_create(&SourceLabels { source: source.clone() });
+            let labels = SourceLabels { source: source.clone() };
+            let _ = self.open_jobs.get_or_create(&labels);
+            for counter in [&self.gaps, &self.found_late, &self.unreadable] {
+                let _ = counter.get_or_create(&labels);
+            }
         }
         for channel in channels {
             let _ = self.durations.get_or_create(&ChannelLabels { channel: channel.clone() });
@@ -126,6 +139,21 @@ impl Metrics {
     pub fn open_jobs(&self, source: &str, count: usize) {
         let count = i64::try_from(count).unwrap_or(i64::MAX);
         self.open_jobs.get_or_create(&SourceLabels { source: source.to_owned() }).set(count);
+    }
+
+    /// A sweep began again so many times.
+    pub fn gaps(&self, source: &str, count: u32) {
+        self.gaps.get_or_create(&SourceLabels { source: source.to_owned() }).inc_by(u64::from(count));
+    }
+
+    /// A job showed up later than the look-back reaches.
+    pub fn found_late(&self, source: &str) {
+        self.found_late.get_or_create(&SourceLabels { source: source.to_owned() }).inc();
+    }
+
+    /// A row could not be read.
+    pub fn unreadable(&self, source: &str) {
+        self.unreadable.get_or_create(&SourceLabels { source: source.to_owned() }).inc();
     }
 
     /// An attempt to send ended.

@@ -102,6 +102,7 @@ impl Intake {
         }
         for row in unreadable {
             tracing::warn!(source = %self.name, why = %row.why, "a row of the list can't be read; it is kept as it came, the others go on");
+            self.metrics.unreadable(&self.name);
             self.remember_told(&row);
         }
         Ok(())
@@ -112,6 +113,11 @@ impl Intake {
             Step::Note { run } => (run, false),
             Step::Judge { run } => (run, true),
         };
+        let mark = record.watermark.filter(|_| record.baseline).and_then(|mark| mark.checked_sub(self.habits.look_back).ok());
+        if known.is_none() && mark.is_some_and(|mark| job.started.is_some_and(|started| started < mark)) {
+            self.metrics.found_late(&self.name);
+            tracing::info!(source = %self.name, job = %job.id, "a job showed up in the list later than the look-back reaches");
+        }
         judged.changes.push(JobChange { job: Arc::clone(job), run, newly_final });
         if !newly_final {
             return Ok(());

@@ -246,6 +246,9 @@ pub trait Store: Send + Sync {
     /// Every job of a source that has not ended.
     async fn open_jobs(&self, source: &Name) -> Result<Vec<OpenJob>, StoreError>;
 
+    /// Counts jobs that were running and are nowhere to be found any more as ended, without an end.
+    async fn give_up_on(&self, source: &Name, ids: Vec<String>) -> Result<(), StoreError>;
+
     /// Takes in one judged page. Durable against a power cut.
     async fn take_in(&self, intake: Intake) -> Result<(), StoreError>;
 

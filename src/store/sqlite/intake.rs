@@ -95,6 +95,14 @@ pub fn open_jobs(db: &Connection, source: &Name) -> rusqlite::Result<Vec<OpenJob
     Ok(open)
 }
 
+pub fn give_up_on(tx: &Tx<'_>, source: &Name, ids: &[String]) -> rusqlite::Result<()> {
+    let mut statement = tx.db.prepare_cached("UPDATE job SET ended = 1 WHERE source = ?1 AND id = ?2 AND ended = 0")?;
+    for id in ids {
+        statement.execute(params![source.as_str(), id])?;
+    }
+    Ok(())
+}
+
 pub fn take_in(tx: &mut Tx<'_>, intake: &Intake) -> rusqlite::Result<()> {
     let source = intake.source.as_str();
     let now = micros(intake.now);

@@ -151,6 +151,11 @@ impl Store for Sqlite {
         self.readers.read(move |db| intake::open_jobs(db, &source)).await
     }
 
+    async fn give_up_on(&self, source: &Name, ids: Vec<String>) -> Result<(), StoreError> {
+        let source = source.clone();
+        self.writer.write(Survives::PowerCut, move |tx| intake::give_up_on(tx, &source, &ids)).await
+    }
+
     async fn take_in(&self, intake: Intake) -> Result<(), StoreError> {
         self.writer.write(Survives::PowerCut, move |tx| intake::take_in(tx, &intake)).await
     }

@@ -1,0 +1,139 @@
+//! How completely a source is read: pure decisions of how far back, when whole, and how patiently.
+
+use std::time::Duration;
+
+use jiff::Timestamp;
+
+use super::sweep::OVERLAP;
+use crate::source::FeedError;
+
+/// The habits that make reading complete. Each can be put out of action by a test, to show what it is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Habits {
+    /// How many rows two pages share at first; see [`super::sweep::OVERLAP`].
+    pub overlap: usize,
+    /// How far behind the watermark a sweep reads on: jobs may show up in the list long after they started.
+    pub look_back: Duration,
+    /// Whether jobs that run are looked up until they end, wherever they stand.
+    pub track_open: bool,
+    /// How often the whole list is read; none means never.
+    pub reconcile_every: Option<Duration>,
+}
+
+impl Default for Habits {
+    fn default() -> Self {
+        Self {
+            overlap: OVERLAP,
+            look_back: Duration::from_secs(6 * 3600),
+            track_open: true,
+            reconcile_every: Some(Duration::from_secs(6 * 3600)),
+        }
+    }
+}
+
+/// Open jobs younger than this are met by the sweep itself; older ones are looked up one by one.
+const OPEN_WITHIN: Duration = Duration::from_secs(48 * 3600);
+
+/// What a source's past tells a new sweep. All times are the server's.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Past {
+    /// When the last complete sweep began.
+    pub swept: Option<Timestamp>,
+    /// When the last complete sweep of the whole list began; none since the start of the program.
+    pub swept_whole: Option<Timestamp>,
+    /// Whether the last sweep was incomplete.
+    pub incomplete: bool,
+}
+
+impl Habits {
+    /// Whether the sweep that begins at `began` is to read the whole list: the first of the program, after an incomplete one,
+    /// after a gap longer than the look-back, and every so often.
+    #[must_use]
+    pub fn whole(&self, past: &Past, began: Timestamp) -> bool {
+        let Some(every) = self.reconcile_every else { return past.swept.is_none() };
+        let (Some(swept), Some(swept_whole)) = (past.swept, past.swept_whole) else { return true };
+        // A server clock that was set back must not put the next one off for ever.
+        past.incomplete || swept > began || past_by(swept, began) > self.look_back || past_by(swept_whole, began) >= every
+    }
+
+    /// How far back a sweep reads that is not of the whole list: behind the watermark by the look-back, and to the oldest of
+    /// the open jobs that are not left to be looked up.
+    #[must_use]
+    pub fn bound(&self, watermark: Timestamp, open: impl Iterator<Item = Timestamp>, search_works: bool) -> Timestamp {
+        let behind = watermark.checked_sub(self.look_back).unwrap_or(Timestamp::MIN);
+        if !self.track_open {
+            return behind;
+        }
+        let oldest = if search_works { watermark.checked_sub(OPEN_WITHIN).unwrap_or(Timestamp::MIN) } else { Timestamp::MIN };
+        open.filter(|start| *start >= oldest).min().map_or(behind, |start| start.min(behind))
+    }
+}
+
+fn past_by(before: Timestamp, now: Timestamp) -> Duration {
+    Duration::try_from(now.duration_since(before)).unwrap_or_default()
+}
+
+/// The waits before a page is asked for again in the same sweep.
+const PAGE_WAITS: [Duration; 3] = [Duration::from_secs(1), Duration::from_secs(4), Duration::from_secs(15)];
+/// The longest wait a sweep sits out; asked to wait longer, it ends, and the next one begins when the service said.
+const SITS_OUT: Duration = Duration::from_secs(120);
+
+/// How long to wait before a page that failed for the `failed`th time (from 1) is asked for again; none ends the sweep.
+#[must_use]
+pub fn again_after(error: &FeedError, failed: usize, chance: f64) -> Option<Duration> {
+    let step = PAGE_WAITS.get(failed.saturating_sub(1))?.mul_f64(0.75 + 0.5 * chance.clamp(0.0, 1.0));
+    match error {
+        FeedError::Refused(_) => None,
+        FeedError::Throttled { after, .. } => Some(after.unwrap_or_default().max(step)).filter(|wait| *wait <= SITS_OUT),
+        FeedError::Unavailable(_) | FeedError::Malformed(_) => Some(step),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const HOUR: i64 = 3600;
+
+    fn at(second: i64) -> Timestamp {
+        Timestamp::from_second(second).unwrap()
+    }
+
+    #[track_caller]
+    fn check_whole(swept: Option<i64>, swept_whole: Option<i64>, incomplete: bool, began: i64, expected: bool) {
+        let past = Past { swept: swept.map(at), swept_whole: swept_whole.map(at), incomplete };
+        assert_eq!(Habits::default().whole(&past, at(began)), expected);
+    }
+
+    #[test]
+    fn the_whole_list_is_read_at_the_start_after_trouble_and_every_six_hours() {
+        check_whole(None, None, false, 100 * HOUR, true);
+        check_whole(Some(100 * HOUR), Some(100 * HOUR), false, 100 * HOUR + 60, false);
+        check_whole(Some(100 * HOUR), Some(100 * HOUR), true, 100 * HOUR + 60, true);
+        check_whole(Some(105 * HOUR), Some(100 * HOUR), false, 106 * HOUR - 1, false);
+        check_whole(Some(105 * HOUR), Some(100 * HOUR), false, 106 * HOUR, true);
+        check_whole(Some(100 * HOUR), Some(100 * HOUR), false, 106 * HOUR + 1, true);
+        check_whole(Some(200 * HOUR), Some(200 * HOUR), false, 100 * HOUR, true);
+    }
+
+    #[test]
+    fn the_bound_lies_behind_the_watermark_and_the_younger_open_jobs() {
+        let bound = |open: &[i64], works| Habits::default().bound(at(100 * HOUR), open.iter().map(|s| at(*s)), works).as_second() / HOUR;
+        assert_eq!(bound(&[], true), 94);
+        assert_eq!(bound(&[99 * HOUR], true), 94);
+        assert_eq!(bound(&[60 * HOUR, 90 * HOUR], true), 60);
+        assert_eq!(bound(&[20 * HOUR], true), 94);
+        assert_eq!(bound(&[20 * HOUR], false), 20);
+    }
+
+    #[test]
+    fn a_page_is_asked_for_again_but_not_for_ever_and_not_before_the_service_said() {
+        let down = FeedError::Unavailable("HTTP 503".into());
+        let secs = |error: &FeedError, failed| again_after(error, failed, 0.5).map(|wait| wait.as_secs());
+        assert_eq!([1, 2, 3, 4].map(|failed| secs(&down, failed)), [Some(1), Some(4), Some(15), None]);
+        let asked = |after| FeedError::Throttled { after: Some(Duration::from_secs(after)), why: String::new() };
+        assert_eq!(secs(&asked(60), 1), Some(60));
+        assert_eq!(secs(&asked(121), 1), None);
+        assert_eq!(secs(&FeedError::Refused(String::new()), 1), None);
+    }
+}

@@ -1,0 +1,211 @@
+//! One turn at a source: a sweep, page by page, then the open jobs it did not meet, then those that run too long.
+
+use std::collections::HashMap;
+
+use jiff::Timestamp;
+
+use super::{
+    Intake, State, Turn, TurnError,
+    habits::again_after,
+    sweep::{Plan, Step, Sweep},
+};
+use crate::{
+    domain::Job,
+    source::{BadRow, Cursor, FeedError, Page},
+    store::{OpenJob, SourceRecord, StoreError},
+};
+
+/// The most jobs looked up one by one in one turn; the rest have their turn in the next ones.
+const LOOKUPS: usize = 25;
+/// A job that ran and is found neither by so many look-ups nor by a sweep of the whole list is gone.
+const MISSES: u32 = 3;
+
+impl Intake {
+    pub(super) async fn turn(&self, state: &mut State) -> Result<Turn, TurnError> {
+        let mut page = self.feed.page(&Cursor::Skip { skip: 0, top: self.feed.page_size() }).await?;
+        let began = page.served_at.unwrap_or_else(|| self.clock.now());
+        let record = match state.record {
+            Some(record) => record,
+            None => self.open(began).await?,
+        };
+        state.record = Some(record);
+        if state.open.is_none() {
+            let open = self.store.open_jobs(&self.name).await?;
+            state.open = Some(open.into_iter().map(|open| (open.job.id.clone(), open)).collect());
+        }
+        let open = state.open.get_or_insert_default();
+        let whole = self.habits.whole(&state.past, began);
+        let bound = record.watermark.filter(|_| record.baseline && !whole).map(|watermark| {
+            let starts = open.values().filter_map(|open| open.job.started);
+            self.habits.bound(watermark, starts, state.search_works != Some(false))
+        });
+        let plan = Plan { bound, page_size: self.feed.page_size(), paging: state.paging, overlap: self.habits.overlap };
+        let mut sweep = Sweep::new(plan);
+        let mut newest: Option<Timestamp> = None;
+        let sample = page.rows.iter().flatten().next().map(|job| job.id.clone());
+        let end = loop {
+            newest = newest.max(page.rows.iter().flatten().filter_map(|job| job.started).max());
+            let step = sweep.after(sweep.facts(&page));
+            let (jobs, bad) = split(page.rows);
+            self.take_in(jobs, bad, &record, open).await?;
+            match step {
+                Step::Read(cursor) => page = self.read_again(&cursor).await?,
+                end => break end,
+            }
+        };
+        self.metrics.gaps(&self.name, sweep.gaps());
+        if self.habits.track_open {
+            state.lookup_from = state.lookup_from.wrapping_add(LOOKUPS);
+            let looked = self.look_up(&sweep, sample.as_deref(), &record, open, state.lookup_from, &mut state.search_works).await?;
+            for (id, found) in looked {
+                if found {
+                    state.misses.remove(&id);
+                } else {
+                    *state.misses.entry(id).or_default() += 1;
+                }
+            }
+        }
+        self.judge_running(open).await?;
+        match end {
+            Step::Incomplete(why) => {
+                state.past.incomplete = true;
+                // What was found out about the paging may be what is wrong.
+                state.paging = None;
+                Ok(Turn::Incomplete(why))
+            }
+            Step::Complete | Step::Read(_) => {
+                state.paging = sweep.paging();
+                state.past.incomplete = false;
+                state.past.swept = Some(began);
+                if whole {
+                    state.past.swept_whole = Some(began);
+                    state.search_works = None;
+                    let gone = state.misses.iter().filter(|(id, misses)| **misses >= MISSES && !sweep.has_met(id));
+                    let gone: Vec<String> = gone.map(|(id, _)| id.clone()).collect();
+                    self.give_up_on(gone, open, &mut state.misses).await?;
+                }
+                // A start in the future must not push the mark past jobs still to come.
+                state.record = Some(self.advance_mark(record, newest.map(|newest| newest.min(began))).await?);
+                Ok(Turn::Complete)
+            }
+        }
+    }
+
+    async fn open(&self, began: Timestamp) -> Result<SourceRecord, StoreError> {
+        let cut = began.checked_sub(self.start).unwrap_or(Timestamp::MIN);
+        let record = self.store.open_source(&self.name, cut).await?;
+        if record.baseline {
+            tracing::info!(source = %self.name, "goes on where it stopped");
+        } else {
+            tracing::info!(source = %self.name, alerts_after = %record.cut, "first run: reads the whole list once");
+        }
+        Ok(record)
+    }
+
+    async fn advance_mark(&self, record: SourceRecord, to: Option<Timestamp>) -> Result<SourceRecord, StoreError> {
+        let moves = to.is_some_and(|mark| record.watermark.is_none_or(|before| mark > before));
+        if moves || !record.baseline {
+            self.store.end_sweep(&self.name, to).await?;
+        }
+        Ok(SourceRecord { baseline: true, watermark: record.watermark.max(to), ..record })
+    }
+
+    /// Reads a page in the middle of a sweep, which is worth some patience: a sweep that ends early begins again from the head.
+    async fn read_again(&self, at: &Cursor) -> Result<Page, FeedError> {
+        let mut failed = 0;
+        loop {
+            let error = match self.feed.page(at).await {
+                Ok(page) => return Ok(page),
+                Err(error) => error,
+            };
+            failed += 1;
+            let Some(wait) = again_after(&error, failed, rand::random()) else { return Err(error) };
+            tracing::debug!(source = %self.name, %error, failed, "a page could not be read; it is asked for again");
+            tokio::time::sleep(wait).await;
+        }
+    }
+
+    /// Asks for the open jobs that the sweep did not meet: a long scan ends deep in the list. Tells which of those asked for
+    /// were found.
+    async fn look_up(
+        &self,
+        sweep: &Sweep,
+        sample: Option<&str>,
+        record: &SourceRecord,
+        open: &mut HashMap<String, OpenJob>,
+        from: usize,
+        search_works: &mut Option<bool>,
+    ) -> Result<Vec<(String, bool)>, TurnError> {
+        let mut unmet: Vec<String> = open.keys().filter(|id| !sweep.has_met(id)).cloned().collect();
+        if unmet.is_empty() || *search_works == Some(false) {
+            return Ok(Vec::new());
+        }
+        unmet.sort_unstable();
+        let from = from % unmet.len();
+        unmet.rotate_left(from);
+        unmet.truncate(LOOKUPS);
+        let mut looked = Vec::with_capacity(unmet.len());
+        for id in unmet {
+            let found = match self.feed.find(&id).await {
+                Ok(found) => found,
+                Err(FeedError::Unavailable(why) | FeedError::Malformed(why)) => {
+                    tracing::debug!(source = %self.name, %why, "jobs can't be looked up; sweeps reach back to the oldest open one instead");
+                    *search_works = Some(false);
+                    break;
+                }
+                Err(error) => return Err(error.into()),
+            };
+            if let Some(job) = found {
+                looked.push((id, true));
+                self.take_in(vec![job], Vec::new(), record, open).await?;
+                continue;
+            }
+            // Nothing found means something only where what is in the list is found.
+            if search_works.is_none() {
+                let works = match sample {
+                    Some(sample) => self.feed.find(sample).await?.is_some(),
+                    None => true,
+                };
+                *search_works = Some(works);
+                if !works {
+                    tracing::warn!(source = %self.name, "the feed's `search` finds no job; sweeps reach back to the oldest open one instead");
+                    break;
+                }
+            }
+            looked.push((id, false));
+        }
+        Ok(looked)
+    }
+
+    /// Stops looking for jobs that are no longer anywhere. Should one come back after all, it is taken in as in a new run.
+    async fn give_up_on(
+        &self,
+        gone: Vec<String>,
+        open: &mut HashMap<String, OpenJob>,
+        misses: &mut HashMap<String, u32>,
+    ) -> Result<(), StoreError> {
+        let gone: Vec<String> = gone.into_iter().filter(|id| open.contains_key(id)).collect();
+        misses.retain(|id, _| open.contains_key(id));
+        if gone.is_empty() {
+            return Ok(());
+        }
+        self.store.give_up_on(&self.name, gone.clone()).await?;
+        for id in gone {
+            open.remove(&id);
+            misses.remove(&id);
+            tracing::warn!(source = %self.name, job = %id, "a job that was running is no longer in the list; its end will not be known");
+        }
+        Ok(())
+    }
+}
+
+fn split(rows: Vec<Result<Job, BadRow>>) -> (Vec<Job>, Vec<BadRow>) {
+    let (mut jobs, mut bad) = (Vec::with_capacity(rows.len()), Vec::new());
+    for row in rows {
+        match row {
+            Ok(job) => jobs.push(job),
+            Err(row) => bad.push(row),
+        }
+    }
+    (jobs, bad)
+}
