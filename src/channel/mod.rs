@@ -2,9 +2,10 @@
 
 mod contract;
 mod fit;
+mod teams;
 
 pub use contract::{Channel, Common, Envelope, Kind, Payload, Rate, Settings, Tools, Wording};
 pub use fit::{Attempt, NAMED_MOST, fit};
 
 /// Every kind of channel. A new one is a file of its own, its line here, and its templates.
-pub const KINDS: &[Kind] = &[];
+pub const KINDS: &[Kind] = &[teams::KIND];

@@ -253,7 +253,12 @@ fn code(text: &str) -> String {
     one_line(text).replace('`', "ˋ")
 }
 
-/// A web address that can stand in a link of any of the mark-ups; nothing for any other than `http` and `https`.
+/// The longest address that becomes a link, as it is written: browsers and Slack's buttons (3,000) take it, and it is a small
+/// part of any message.
+const URL_BYTES: usize = 2_000;
+
+/// A web address that can stand in a link of any of the mark-ups; nothing for any other than `http` and `https`, and for one
+/// of more than [`URL_BYTES`].
 pub(super) fn safe_url(text: &str) -> Option<String> {
     let url = url::Url::parse(text.trim()).ok().filter(|url| matches!(url.scheme(), "http" | "https"))?;
     let mut safe = String::new();
@@ -266,7 +271,7 @@ pub(super) fn safe_url(text: &str) -> Option<String> {
             c => safe.push(c),
         }
     }
-    Some(safe)
+    (safe.len() <= URL_BYTES).then_some(safe)
 }
 
 fn url(landing: Landing, text: &str) -> String {

@@ -1,0 +1,167 @@
+//! Microsoft Teams, through a Workflows webhook: an Adaptive Card in a message.
+//!
+//! Workflows answers 202 before the flow has run: what Teams itself refuses is refused out of sight. So a card is checked
+//! ([`card`]) before it is sent. The connectors that Workflows replaced answered 200 with the failure in words; an address
+//! of that kind still to be met (a copy, a proxy) is read accordingly.
+
+mod address;
+mod card;
+
+use std::{sync::Arc, time::Duration};
+
+use async_trait::async_trait;
+use jiff::Timestamp;
+use reqwest::{Method, Url, header};
+
+use serde_json::Value;
+
+use super::{Attempt, Channel, Common, Envelope, Kind, Payload, Rate, Settings, Tools, Wording, fit};
+use crate::{
+    document::{Faults, Fields},
+    domain::{Name, Notification, Outcome, Refusal, Target},
+    http::{ANSWER_BYTES, Reply},
+    template::{DEFAULT_SET, Part, RenderFailure, view},
+};
+use address::Address;
+
+/// The kind `teams`.
+pub const KIND: Kind = Kind {
+    name: "teams",
+    example: "kind: teams\n\
+              # In Teams: the channel's menu > Workflows > \"Send webhook alerts to a channel\"; the whole address is a secret.\n\
+              url: ${TEAMS_WORKFLOW_URL}\n",
+    read,
+};
+
+/// Two limits are published for a webhook, 4 in a second and 60 in 30 seconds; an even pace within the second is within
+/// both. Source: "Create and send messages" (Incoming Webhooks and connectors) of the Teams developer documentation. A flow
+/// has a budget of 10,000 actions a day besides, some three of them a message: it is for a rule's `limit` to keep it.
+const RATE: Rate = Rate::Limited { messages: 60, per: Duration::from_secs(30) };
+
+#[derive(Debug)]
+struct TeamsSettings {
+    address: Address,
+}
+
+fn read(fields: &mut Fields<'_>, faults: &mut Faults) -> Option<Box<dyn Settings>> {
+    let address = address::read(fields, faults)?;
+    Some(Box::new(TeamsSettings { address }))
+}
+
+impl Settings for TeamsSettings {
+    fn default_rate(&self) -> Rate {
+        RATE
+    }
+
+    fn connect(&self, _: &Name, common: &Common, tools: &Tools) -> Result<Arc<dyn Channel>, String> {
+        Ok(Arc::new(Teams { address: self.address.clone(), url: self.address.url()?, common: common.clone(), tools: tools.clone() }))
+    }
+}
+
+struct Teams {
+    address: Address,
+    url: Url,
+    common: Common,
+    tools: Tools,
+}
+
+impl Teams {
+    fn set<'n>(&'n self, notification: &'n Notification) -> &'n str {
+        notification.rule.template.as_deref().unwrap_or(&self.common.template)
+    }
+
+    /// The message with the first `shown` jobs named.
+    fn write(&self, notification: &Notification, shown: usize, wording: &Wording, now: Timestamp) -> Result<Attempt<String>, String> {
+        let templates = &self.tools.templates;
+        let (set, trouble) = match wording {
+            Wording::Configured => (self.set(notification), None),
+            Wording::BuiltIn { why } => (DEFAULT_SET, Some(why.as_str())),
+        };
+        let data = view(notification, shown, now, self.tools.public_url.as_deref(), trouble);
+        let rendered = match wording {
+            Wording::Configured => templates.render(set, Part::Teams, &data),
+            Wording::BuiltIn { .. } => templates.render_built_in(Part::Teams, &data),
+        };
+        let rendered = match rendered {
+            Ok(rendered) => rendered,
+            Err(RenderFailure::TooLarge) => return Ok(Attempt::TooLarge(RenderFailure::TooLarge.to_string())),
+            Err(failure) => return Err(failure.to_string()),
+        };
+        let file = format!("templates/{set}/{}", Part::Teams.file());
+        let message: Value = serde_json::from_str(&rendered).map_err(|error| format!("{file} makes no valid JSON: {error}"))?;
+        card::check(&message).map_err(|why| format!("{file} makes a card that Teams would not show: {why}"))?;
+        // Without the template's white space, which would count.
+        let json = message.to_string();
+        Ok(if card::fits(&json) {
+            Attempt::Fits(json)
+        } else {
+            Attempt::TooLarge(format!("{file} makes a card of {} bytes, larger than Teams takes", json.len()))
+        })
+    }
+}
+
+#[async_trait]
+impl Channel for Teams {
+    fn targets(&self) -> Vec<Target> {
+        vec![Target(String::new())]
+    }
+
+    fn compose(&self, notification: &Notification, wording: &Wording, now: Timestamp) -> Result<Payload, String> {
+        fit(notification.alerts.len(), |shown| self.write(notification, shown, wording, now)).map(Payload::Json)
+    }
+
+    fn is_customised(&self, notification: &Notification) -> bool {
+        self.tools.templates.is_users(self.set(notification), Part::Teams)
+    }
+
+    async fn send(&self, payload: &Payload, envelope: Envelope<'_>) -> Outcome {
+        let Payload::Json(body) = payload else {
+            return Outcome::Refused { what: Refusal::Message, why: "a Teams channel takes JSON, not mail".into() };
+        };
+        let request = self
+            .tools
+            .http
+            .request(Method::POST, self.url.clone())
+            // Without the charset, Teams has been seen to spoil what is not ASCII.
+            .header(header::CONTENT_TYPE, "application/json; charset=utf-8")
+            .header("webhook-id", envelope.key)
+            .body(body.clone())
+            .build();
+        let Ok(request) = request else {
+            return Outcome::Refused { what: Refusal::Message, why: "the request can't be made".into() };
+        };
+        match self.tools.http.send(request, self.common.timeout, ANSWER_BYTES).await {
+            Ok(mut reply) => {
+                self.address.keep_out_of(&mut reply);
+                outcome(&reply, envelope.now)
+            }
+            Err(error) => error.into(),
+        }
+    }
+}
+
+/// What an answer means. The body of a 2xx may be anything (a flow can have an answer of its own), but for the connectors'
+/// way to tell a failure in plain words under a 200. Source: msteams-docs issues 1810 and 4145.
+fn outcome(reply: &Reply, now: Timestamp) -> Outcome {
+    let by_status = reply.outcome(now);
+    if !matches!(by_status, Outcome::Delivered { .. }) {
+        return by_status;
+    }
+    let body = String::from_utf8_lossy(&reply.body).to_ascii_lowercase();
+    // JSON is a flow's own answer, which may repeat our words, a job's name among them.
+    if body.trim_start().starts_with(['{', '[']) {
+        return by_status;
+    }
+    let told = body.split_once("http error ").and_then(|(_, rest)| rest.get(..3)?.parse::<u16>().ok());
+    let why = reply.shown();
+    match told {
+        None if body.contains("webhook message delivery failed") => Outcome::Refused { what: Refusal::Message, why },
+        None => by_status,
+        Some(408 | 425 | 429 | 500..=599) => Outcome::Retry { after: reply.retry_after(now), why },
+        Some(401 | 403 | 404 | 410) => Outcome::Refused { what: Refusal::Channel, why },
+        Some(_) => Outcome::Refused { what: Refusal::Message, why },
+    }
+}
+
+#[cfg(test)]
+mod tests;
