@@ -115,3 +115,51 @@ fn cut(quote: &Quote) -> Quote {
     let marked = (quote.marked.start - start).min(text.len())..(quote.marked.end - start).min(text.len());
     Quote { text, marked }
 }
+
+#[cfg(test)]
+#[expect(clippy::single_range_in_vec_init, reason = "lists of ranges, some with one")]
+mod tests {
+    use super::*;
+
+    fn quote(text: &str, line: usize, column: usize, bytes: Range<usize>, hidden: &[Range<usize>]) -> (String, String) {
+        let start = text.split_inclusive('\n').take(line - 1).map(str::len).sum::<usize>();
+        let source = Arc::new(Source { path: "x.yaml".into(), text: text.to_owned() });
+        let place = Place { source, line, column, bytes };
+        let file = File { lines: vec![0; line - 1].into_iter().chain([start]).collect(), hidden: hidden.to_vec() };
+        let faults = Faults::default();
+        let mut quoter = Quoter::new(&faults);
+        quoter.files.insert(Arc::as_ptr(&place.source), file);
+        let quote = quoter.quote(&Fault::error(&place, "x")).unwrap();
+        (quote.text[quote.marked.clone()].to_owned(), quote.text)
+    }
+
+    #[test]
+    fn the_word_is_marked_and_what_is_hidden_is_blanked() {
+        let check = |text: &str, column, bytes: Range<usize>, hidden: &[Range<usize>], marked: &str, shown: &str| {
+            assert_eq!(quote(text, 1, column, bytes, hidden), (marked.to_owned(), shown.to_owned()), "{text}");
+        };
+        check("a: b", 4, 3..4, &[], "b", "a: b");
+        check("ä: bcd, e", 4, 0..0, &[], "bcd", "ä: bcd, e");
+        check("a: {b: s3, c: d}", 12, 11..12, &[7..9], "c", "a: {b: [hidden], c: d}");
+        check("a: {b: s3, c: d}", 8, 7..9, &[7..9], "[hidden]", "a: {b: [hidden], c: d}");
+        check("a: s3 # old: s2", 1, 0..1, &[3..5], "a", "a: [hidden]");
+        check("{a: s3, b: s4} # old", 9, 8..9, &[4..6, 11..13], "b", "{a: [hidden], b: [hidden]}");
+        check("a: s3", 1, 0..1, &[2..5], "a", "a: [hidden]");
+        check("a: s3\nb: s4", 1, 0..1, &[3..11], "a", "a: [hidden]");
+        check("", 1, 0..0, &[], "", "");
+        check("ab", 9, 0..0, &[], "", "ab");
+    }
+
+    #[test]
+    fn a_line_in_the_middle_of_something_hidden_shows_nothing() {
+        assert_eq!(quote("a: |\n  s3\n  s4\n", 2, 3, 7..9, &[7..15]).1, "  [hidden]");
+    }
+
+    #[test]
+    fn of_a_long_line_the_surroundings_are_shown() {
+        let text = format!("{}: here", "ä".repeat(10_000));
+        let (marked, shown) = quote(&text, 1, 10_003, text.len() - 4..text.len(), &[]);
+        assert_eq!(marked, "here");
+        assert!(shown.chars().count() <= SHOWN);
+    }
+}

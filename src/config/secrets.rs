@@ -45,10 +45,10 @@ pub fn in_broken_text(text: &str) -> Vec<Range<usize>> {
             hidden.push(start..start + line.len());
         } else {
             within = None;
-        }
-        if let Some(at) = behind_secret_key(line) {
-            hidden.push(start + at..start + line.len());
-            within = within.or(Some(depth));
+            if let Some(at) = behind_secret_key(line) {
+                hidden.push(start + at..start + line.len());
+                within = Some(depth);
+            }
         }
         start += line.len();
     }
@@ -91,4 +91,46 @@ fn readable_by_others(path: &Path) -> bool {
 #[cfg(not(unix))]
 fn readable_by_others(_path: &Path) -> bool {
     false
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn keys_that_sound_secret() {
+        for key in [
+            "client_secret",
+            "client_secrt",
+            "password",
+            "pasword",
+            "token_url",
+            "url",
+            "smtp",
+            "Authorization",
+            "api_key",
+            "headers",
+            "scret",
+        ] {
+            assert!(sounds_secret(key), "{key}");
+        }
+        for key in ["kind", "region", "notify", "schedule", "listen", "from", "to", "name", "rate", "timeout", "client_id", "profile"] {
+            assert!(!sounds_secret(key), "{key}");
+        }
+    }
+
+    #[test]
+    fn of_a_broken_text_no_line_of_a_secret_is_left() {
+        let text =
+            "a:\n  url: 'CANARY\n    CANARY\n  CANARY\n  rate: 5\n  b: { x: 1, secret: CANARY,\n    y: CANARY }\n- token=CANARY\nc: [\n";
+        let hidden = in_broken_text(text);
+        let mut shown = text.to_owned();
+        for range in hidden.iter().rev() {
+            shown.replace_range(range.clone(), "\n");
+        }
+        assert!(!shown.contains("CANARY"), "{shown}");
+        for left in ["a:", "  url:", "  rate: 5", "x: 1, secret:", "c: ["] {
+            assert!(shown.contains(left), "{left} in {shown}");
+        }
+    }
 }

@@ -8,9 +8,11 @@ mod fault;
 mod node;
 mod open;
 mod reader;
+mod yaml;
 
 pub use expand::{Environment, expand};
 pub use fault::{Fault, Faults, Level};
-pub use node::{FILE_BYTES, Node, Place, Source, Value, parse};
+pub use node::{FILE_BYTES, Node, Place, Source, Value};
 pub use open::{open, read_bounded};
 pub use reader::{Fields, boolean, duration, integer, near, one_or_many, text, text_list};
+pub use yaml::parse;
