@@ -7,9 +7,9 @@ use serde_yaml::{Error, Location, Spanned, options::DuplicateKeyPolicy};
 
 use super::{FILE_BYTES, Fault, Faults, Node, Place, Source, Value};
 
-/// How deep values may nest; reading recurses, and no config of ours needs half of it.
-const DEPTH: usize = 32;
-/// The stack it is read on: four times what [`DEPTH`] needs in a build without optimisation, whatever thread asks.
+/// How deep values may nest; reading recurses, and no rule of ours needs half of it.
+const DEPTH: usize = 64;
+/// The stack it is read on: three times what [`DEPTH`] needs in a build without optimisation, whatever thread asks.
 const STACK: usize = 8 * 1024 * 1024;
 /// How many nodes one file may hold: what fits into [`FILE_BYTES`] in honest YAML.
 const NODES: usize = 1_000_000;
