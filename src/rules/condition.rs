@@ -152,6 +152,13 @@ pub(super) enum Lane<'t> {
     Other,
 }
 
+impl Lane<'_> {
+    /// Whether the answer is the same for every job alike in state, type, category, source and profile.
+    pub const fn is_fixed(&self) -> bool {
+        matches!(self, Self::Code(..) | Self::Source(_) | Self::Profile(_))
+    }
+}
+
 /// `a`, `b` or `c`.
 pub(super) fn either<T: AsRef<str>>(words: impl IntoIterator<Item = T>) -> String {
     let words: Vec<T> = words.into_iter().collect();

@@ -65,7 +65,7 @@ fn explain(rule: &Arc<Rule>, facts: &Facts<'_>) -> Explained {
     let Trigger::When(when) = &rule.trigger else {
         return Explained { rule: Arc::clone(rule), verdict: Verdict::JudgesNoJob, conditions: Vec::new() };
     };
-    let answer = when.answer(false, &|leaf| leaf.test.holds(facts));
+    let answer = when.answer(false, &|leaf| Some(leaf.test.holds(facts)));
     let verdict = if answer >= needed(facts) {
         Verdict::Matches
     } else if answer == Answer::Holds || !when.watches_running() && !facts.job.is_final() {
@@ -79,7 +79,7 @@ fn explain(rule: &Arc<Rule>, facts: &Facts<'_>) -> Explained {
 }
 
 fn holds(when: &When, facts: &Facts<'_>) -> bool {
-    when.answer(false, &|leaf| leaf.test.holds(facts)) != Answer::No
+    when.answer(false, &|leaf| Some(leaf.test.holds(facts))) != Answer::No
 }
 
 /// Adds the conditions below `when`. `decides` says whether `when` is among what decided the whole.

@@ -28,7 +28,6 @@ impl Folded {
         Self(name.chars().map(fold).collect())
     }
 
-    #[cfg(test)]
     pub fn chars(&self) -> &[char] {
         &self.0
     }
@@ -72,7 +71,6 @@ impl Glob {
         self.0.iter().any(|tokens| !tokens.is_empty() && tokens.iter().all(|t| *t == Token::Many))
     }
 
-    #[cfg(test)]
     /// What its matches begin with, and whether they are just that; one for each alternative.
     pub fn heads(&self) -> impl Iterator<Item = (Vec<char>, bool)> + '_ {
         self.0.iter().map(|tokens| {
@@ -82,7 +80,6 @@ impl Glob {
         })
     }
 
-    #[cfg(test)]
     /// What its matches end with; one for each alternative.
     pub fn tails(&self) -> impl Iterator<Item = Vec<char>> + '_ {
         self.0.iter().map(|tokens| {

@@ -8,6 +8,7 @@ mod duration;
 mod explain;
 mod finished;
 mod glob;
+mod index;
 mod limiter;
 mod possible;
 mod profile;

@@ -44,6 +44,13 @@ impl<T: Ord + Clone> Allowed<T> {
         }
     }
 
+    /// Every value it names.
+    pub const fn named(&self) -> &BTreeSet<T> {
+        match self {
+            Self::Only(values) | Self::Except(values) => values,
+        }
+    }
+
     fn meet(&self, other: &Self) -> Self {
         match (self, other) {
             (Self::Only(a), b) | (b, Self::Only(a)) => Self::Only(a.iter().filter(|v| b.has(Some(v))).cloned().collect()),

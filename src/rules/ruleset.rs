@@ -1,24 +1,113 @@
 //! The set of all enabled rules, and its verdict on a job.
 
-use std::sync::Arc;
+use std::{
+    hash::{Hash, Hasher},
+    mem::size_of,
+    sync::Arc,
+};
 
 use jiff::Timestamp;
+use moka::{Equivalent, sync::Cache};
 
-use crate::domain::Job;
+use crate::domain::{Category, Job, JobType, Name, State};
 
-use super::{Rule, condition::Facts, rule::Trigger};
+use super::{
+    Rule,
+    condition::Facts,
+    index::{Index, Number, REGEX_SET_BYTES},
+    possible::Possible,
+    rule::Trigger,
+    when::{When, needed},
+};
+
+/// How many bytes the verdicts remembered may take: those on some 25,000 kinds of jobs, where few rules match. Past that,
+/// the least used cost another look into the index, and nothing else.
+const REMEMBERED_BYTES: u64 = 8 << 20;
 
 /// Every enabled rule, compiled once.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct RuleSet {
     rules: Vec<Arc<Rule>>,
     watches_running: bool,
+    index: Index,
+    /// The rules that jobs alike may match: most jobs are like one seen before, and cost one look here.
+    remembered: Cache<Kind, Arc<[Candidate]>>,
+}
+
+/// A rule that may match a job.
+#[derive(Debug, Clone, Copy)]
+struct Candidate {
+    number: Number,
+    /// Whether it matches, whatever else the job is.
+    surely: bool,
+}
+
+/// What makes jobs alike: all that a condition may look at, apart from times.
+#[derive(Debug, PartialEq, Eq, Hash)]
+struct Kind {
+    profile: Box<str>,
+    source: Name,
+    rest: Rest,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+struct Rest {
+    state: State,
+    kind: Option<JobType>,
+    category: Option<Category>,
+    ended: bool,
+}
+
+/// The [`Kind`] of a job, without a copy of it.
+struct KindOf<'j>(&'j Job);
+
+impl KindOf<'_> {
+    const fn rest(&self) -> Rest {
+        Rest { state: self.0.state, kind: self.0.kind, category: self.0.category, ended: self.0.is_final() }
+    }
+
+    fn owned(&self) -> Kind {
+        Kind { profile: self.0.profile.as_str().into(), source: self.0.source.clone(), rest: self.rest() }
+    }
+}
+
+impl Hash for KindOf<'_> {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        (self.0.profile.as_str(), &self.0.source, self.rest()).hash(state);
+    }
+}
+
+impl Equivalent<Kind> for KindOf<'_> {
+    fn equivalent(&self, kind: &Kind) -> bool {
+        *self.0.profile == *kind.profile && self.0.source == kind.source && self.rest() == kind.rest
+    }
+}
+
+impl Default for RuleSet {
+    fn default() -> Self {
+        Self::new(Vec::new())
+    }
 }
 
 impl RuleSet {
     pub(super) fn new(rules: Vec<Arc<Rule>>) -> Self {
-        let watches_running = rules.iter().any(|rule| matches!(&rule.trigger, Trigger::When(when) if when.watches_running()));
-        Self { rules, watches_running }
+        Self::bounded(rules, REGEX_SET_BYTES)
+    }
+
+    pub(super) fn bounded(rules: Vec<Arc<Rule>>, regex_set_bytes: usize) -> Self {
+        let numbered = || (0..).zip(&rules).filter_map(|(number, rule)| Some((number, when(rule)?)));
+        let watches_running = numbered().any(|(_, when)| when.watches_running());
+        // A rule that can never match is in no index.
+        let possible: Vec<(Number, Possible<'_>)> = numbered().filter_map(|(number, when)| Some((number, Possible::of(when)?))).collect();
+        let index = Index::new(rules.len(), &possible, regex_set_bytes);
+        let weight = |kind: &Kind, candidates: &Arc<[Candidate]>| {
+            // What an entry takes besides: the cache's own records of it, by its authors' figures and rounded up.
+            const BESIDES: usize = 200;
+            let bytes = BESIDES + size_of::<Kind>() + kind.profile.len() + candidates.len() * size_of::<Candidate>();
+            u32::try_from(bytes).unwrap_or(u32::MAX)
+        };
+        let remembered = Cache::builder().max_capacity(REMEMBERED_BYTES).weigher(weight).build();
+        Self { rules, watches_running, index, remembered }
     }
 
     /// The enabled rules, in the order of the files.
@@ -32,13 +121,46 @@ impl RuleSet {
     #[must_use]
     pub fn judge(&self, job: &Job, now: Timestamp) -> Vec<Arc<Rule>> {
         let facts = Facts::new(job, now);
-        let matches = |rule: &&Arc<Rule>| matches!(&rule.trigger, Trigger::When(when) if when.matches(&facts));
-        self.rules.iter().filter(matches).cloned().collect()
+        let kind = KindOf(job);
+        let candidates = self.remembered.get(&kind).unwrap_or_else(|| {
+            let candidates = self.candidates(&facts);
+            self.remembered.insert(kind.owned(), Arc::clone(&candidates));
+            candidates
+        });
+        let matching = |candidate: &Candidate| {
+            let rule = self.rules.get(candidate.number as usize)?;
+            (candidate.surely || when(rule)?.matches(&facts)).then(|| Arc::clone(rule))
+        };
+        candidates.iter().filter_map(matching).collect()
+    }
+
+    /// The rules that a job may match, as far as can be said without looking at times.
+    fn candidates(&self, facts: &Facts<'_>) -> Arc<[Candidate]> {
+        let try_out = |number: Number| {
+            let when = when(self.rules.get(number as usize)?)?;
+            let answer = when.answer(false, &|leaf| leaf.test.lane().is_fixed().then(|| leaf.test.holds(facts)));
+            (answer >= needed(facts)).then(|| Candidate { number, surely: when.is_fixed() })
+        };
+        self.index.candidates(facts).filter_map(try_out).collect()
     }
 
     /// Whether any rule is to be judged while a job runs.
     #[must_use]
     pub const fn watches_running(&self) -> bool {
         self.watches_running
+    }
+
+    /// As [`RuleSet::judge`], by asking every rule: what the index must agree with.
+    #[cfg(test)]
+    pub(super) fn judge_one_by_one(&self, job: &Job, now: Timestamp) -> Vec<Arc<Rule>> {
+        let facts = Facts::new(job, now);
+        self.rules.iter().filter(|rule| when(rule).is_some_and(|when| when.matches(&facts))).cloned().collect()
+    }
+}
+
+fn when(rule: &Rule) -> Option<&When> {
+    match &rule.trigger {
+        Trigger::When(when) => Some(when),
+        Trigger::Missing(_) => None,
     }
 }

@@ -70,8 +70,9 @@ pub(super) enum Answer {
 }
 
 impl When {
-    /// Answers, each condition by what `test` says of it. Where `negated`, the answer to the opposite.
-    pub fn answer(&self, negated: bool, test: &impl Fn(&Leaf) -> bool) -> Answer {
+    /// Answers, each condition by what `test` says of it. Where `negated`, the answer to the opposite. Where `test` can't
+    /// say, the answer is the most it could be.
+    pub fn answer(&self, negated: bool, test: &impl Fn(&Leaf) -> Option<bool>) -> Answer {
         let every = |children: &[Self]| {
             let mut answer = Answer::Holds;
             for child in children {
@@ -93,7 +94,7 @@ impl When {
             answer
         };
         match self {
-            Self::Is(leaf) if test(leaf) == negated => Answer::No,
+            Self::Is(leaf) if test(leaf) == Some(negated) => Answer::No,
             Self::Is(leaf) if !negated && leaf.names_open() => Answer::Named,
             Self::Is(_) => Answer::Holds,
             Self::Not(inner) => inner.answer(!negated, test),
@@ -106,7 +107,7 @@ impl When {
 
     /// Whether a job matches as it stands.
     pub fn matches(&self, facts: &Facts<'_>) -> bool {
-        self.answer(false, &|leaf| leaf.test.holds(facts)) >= needed(facts)
+        self.answer(false, &|leaf| Some(leaf.test.holds(facts))) >= needed(facts)
     }
 
     /// Whether a running job may ever match.
@@ -119,6 +120,15 @@ impl When {
             }
         }
         names(self, false)
+    }
+
+    /// Whether the answer is the same for every job alike in state, type, category, source and profile.
+    pub fn is_fixed(&self) -> bool {
+        match self {
+            Self::Is(leaf) => leaf.test.lane().is_fixed(),
+            Self::All(children) | Self::Any(children) => children.iter().all(Self::is_fixed),
+            Self::Not(inner) => inner.is_fixed(),
+        }
     }
 
     /// Reads a mapping of conditions.
