@@ -122,18 +122,37 @@ impl Http {
         }
     }
 
-    async fn exchange(&self, request: Request, origin: &str, cap: usize) -> Result<Reply, HttpError> {
-        let failed = |error: &reqwest::Error| {
-            let (origin, why) = (origin.to_owned(), innermost(error));
-            if error.is_connect() { HttpError::Connect { origin, why } } else { HttpError::Broken { origin, why } }
+    /// As [`Http::send`], for whoever needs the status before all: once there is one, a body that breaks off, takes too long or
+    /// exceeds `cap` is taken as far as it was read. A message that was accepted must not be sent again for the sake of the
+    /// words that come after.
+    ///
+    /// # Errors
+    /// See [`HttpError`]; never [`HttpError::TooLarge`].
+    pub async fn tell(&self, request: Request, deadline: Duration, cap: usize) -> Result<Reply, HttpError> {
+        let origin = origin(request.url());
+        let until = tokio::time::Instant::now() + deadline;
+        let mut response = match tokio::time::timeout_at(until, self.client.execute(request)).await {
+            Ok(result) => result.map_err(|error| failed(&origin, &error))?,
+            Err(_) => return Err(HttpError::Timeout { origin, limit: deadline }),
         };
-        let mut response: Response = self.client.execute(request).await.map_err(|e| failed(&e))?;
+        let mut body = Vec::new();
+        while let Ok(Ok(Some(chunk))) = tokio::time::timeout_at(until, response.chunk()).await {
+            body.extend_from_slice(&chunk[..chunk.len().min(cap - body.len())]);
+            if body.len() == cap {
+                break;
+            }
+        }
+        Ok(Reply { status: response.status().as_u16(), headers: std::mem::take(response.headers_mut()), body })
+    }
+
+    async fn exchange(&self, request: Request, origin: &str, cap: usize) -> Result<Reply, HttpError> {
+        let mut response: Response = self.client.execute(request).await.map_err(|e| failed(origin, &e))?;
         let too_large = || HttpError::TooLarge { origin: origin.to_owned(), cap };
         if response.content_length().is_some_and(|length| length > cap as u64) {
             return Err(too_large());
         }
         let mut body = Vec::new();
-        while let Some(chunk) = response.chunk().await.map_err(|e| failed(&e))? {
+        while let Some(chunk) = response.chunk().await.map_err(|e| failed(origin, &e))? {
             if body.len() + chunk.len() > cap {
                 return Err(too_large());
             }
@@ -141,6 +160,11 @@ impl Http {
         }
         Ok(Reply { status: response.status().as_u16(), headers: std::mem::take(response.headers_mut()), body })
     }
+}
+
+fn failed(origin: &str, error: &reqwest::Error) -> HttpError {
+    let (origin, why) = (origin.to_owned(), innermost(error));
+    if error.is_connect() { HttpError::Connect { origin, why } } else { HttpError::Broken { origin, why } }
 }
 
 impl Reply {

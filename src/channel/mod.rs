@@ -1,11 +1,17 @@
 //! The channels: one file a kind, one line in the list.
 
+mod address;
 mod contract;
 mod fit;
+#[cfg(test)]
+mod hostile;
+mod slack;
 mod teams;
+mod webhook;
+mod words;
 
 pub use contract::{Channel, Common, Envelope, Kind, Payload, Rate, Settings, Tools, Wording};
 pub use fit::{Attempt, NAMED_MOST, fit};
 
 /// Every kind of channel. A new one is a file of its own, its line here, and its templates.
-pub const KINDS: &[Kind] = &[teams::KIND];
+pub const KINDS: &[Kind] = &[slack::KIND, teams::KIND, webhook::KIND];

@@ -3,7 +3,7 @@
 use std::{
     collections::{BTreeMap, HashMap},
     fmt, io,
-    sync::Arc,
+    sync::{Arc, LazyLock},
 };
 
 use handlebars::{Handlebars, RenderError, RenderErrorReason, Template};
@@ -47,11 +47,25 @@ impl From<RenderFailure> for String {
 }
 
 /// Compiled templates, and the files they came from.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(super) struct Engine {
     registries: BTreeMap<Landing, Handlebars<'static>>,
     sources: HashMap<String, Arc<Source>>,
 }
+
+/// Compiled once: they are the same for each config that is read.
+static BUILT_IN: LazyLock<Engine> = LazyLock::new(|| {
+    let mut engine = Engine::empty();
+    for part in Part::ALL {
+        let path = format!("templates/{DEFAULT_SET}/{} (built in)", part.file());
+        let source = Arc::new(Source { path: path.into(), text: part.built_in().to_owned() });
+        // The tests compile and check every one of them; one that does not would be missing, and its rendering fail.
+        if let Ok(template) = Template::compile(&source.text) {
+            engine.put(part.landing(), &built_in_name(*part), template, source);
+        }
+    }
+    engine
+});
 
 /// A user's template's name in the registry. No folder's name holds a slash, so it can't be a built-in one's.
 pub(super) fn name(set: &str, part: Part) -> String {
@@ -64,19 +78,15 @@ pub(super) fn built_in_name(part: Part) -> String {
 }
 
 impl Engine {
+    /// With no templates.
+    pub(super) fn empty() -> Self {
+        let registries = Landing::ALL.iter().map(|landing| (*landing, registry(*landing))).collect();
+        Self { registries, sources: HashMap::new() }
+    }
+
     /// With the built-in templates alone.
     pub(super) fn built_in() -> Self {
-        let registries = Landing::ALL.iter().map(|landing| (*landing, registry(*landing))).collect();
-        let mut engine = Self { registries, sources: HashMap::new() };
-        for part in Part::ALL {
-            let path = format!("templates/{DEFAULT_SET}/{} (built in)", part.file());
-            let source = Arc::new(Source { path: path.into(), text: part.built_in().to_owned() });
-            // The tests compile and check every one of them; one that does not would be missing, and its rendering fail.
-            if let Ok(template) = Template::compile_with_name(&source.text, built_in_name(*part)) {
-                engine.put(part.landing(), &built_in_name(*part), template, source);
-            }
-        }
-        engine
+        BUILT_IN.clone()
     }
 
     pub(super) fn put(&mut self, landing: Landing, name: &str, mut template: Template, source: Arc<Source>) {

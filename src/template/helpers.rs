@@ -95,14 +95,11 @@ pub(super) fn register(registry: &mut Handlebars<'static>, landing: Landing) {
     });
     put("relative", |h, data| Ok(relative(arg(h, 0), data.get("now").unwrap_or(&Value::Null))?.into()));
     put("plural", |h, _| Ok(arg(h, if arg(h, 0).as_f64() == Some(1.0) { 1 } else { 2 }).clone()));
-    put("truncate", |h, _| {
-        let length = arg(h, 1).as_u64().and_then(|n| usize::try_from(n).ok()).filter(|n| *n > 0);
-        Ok(truncate(&shown(arg(h, 0)), length.ok_or("`truncate` takes a text and a length of at least 1")?).into())
-    });
     put("default", |h, _| Ok(arg(h, usize::from(is_nothing(arg(h, 0)))).clone()));
     put("upper", |h, _| Ok(shown(arg(h, 0)).to_uppercase().into()));
     put("lower", |h, _| Ok(shown(arg(h, 0)).to_lowercase().into()));
     put("code", |h, _| Ok(code(&shown(arg(h, 0))).into()));
+    registry.register_helper("truncate", Box::new(Truncate(landing)));
     registry.register_helper("json", Box::new(Own { landing, give: |landing, value| meant(landing, value).to_string() }));
     registry.register_helper("url", Box::new(Own { landing, give: |landing, value| url(landing, &shown(value)) }));
     registry.register_helper("plain", Box::new(Own { landing, give: |landing, value| plain(landing, &shown(value)) }));
@@ -121,6 +118,23 @@ impl HelperDef for Plain {
         _: &mut RenderContext<'reg, 'rc>,
     ) -> Result<ScopedJson<'rc>, RenderError> {
         (self.0)(h, context.data()).map(ScopedJson::Derived).map_err(|why| RenderErrorReason::Other(why).into())
+    }
+}
+
+/// `truncate`, which knows where its text lands.
+struct Truncate(Landing);
+
+impl HelperDef for Truncate {
+    fn call_inner<'reg: 'rc, 'rc>(
+        &self,
+        h: &Helper<'rc>,
+        _: &'reg Handlebars<'reg>,
+        _: &'rc Context,
+        _: &mut RenderContext<'reg, 'rc>,
+    ) -> Result<ScopedJson<'rc>, RenderError> {
+        let length = arg(h, 1).as_u64().and_then(|n| usize::try_from(n).ok()).filter(|n| *n > 0);
+        let length = length.ok_or_else(|| RenderErrorReason::Other("`truncate` takes a text and a length of at least 1".into()))?;
+        Ok(ScopedJson::Derived(truncate(self.0, &shown(arg(h, 0)), length).into()))
     }
 }
 
@@ -180,20 +194,25 @@ fn shown(value: &Value) -> String {
     }
 }
 
+/// A value as an error shows it.
+fn brief(text: &str) -> String {
+    truncate(Landing::Text, text, 40)
+}
+
 /// Seconds in words; nothing for nothing.
 fn duration(value: &Value) -> Result<String, String> {
     if is_nothing(value) {
         return Ok(String::new());
     }
     let seconds = value.as_f64().and_then(|seconds| Duration::try_from_secs_f64(seconds).ok());
-    seconds.map(format_duration).ok_or_else(|| format!("`duration` takes seconds, not `{}`", truncate(&shown(value), 40)))
+    seconds.map(format_duration).ok_or_else(|| format!("`duration` takes seconds, not `{}`", brief(&shown(value))))
 }
 
 /// A zone of the IANA database by name; UTC for nothing.
 pub(super) fn timezone(value: Option<&Value>) -> Result<TimeZone, String> {
     match value {
         None | Some(Value::Null) => Ok(TimeZone::UTC),
-        Some(Value::String(name)) => TimeZone::get(name).map_err(|_| format!("there is no time zone `{}`", truncate(name, 40))),
+        Some(Value::String(name)) => TimeZone::get(name).map_err(|_| format!("there is no time zone `{}`", brief(name))),
         Some(_) => Err("`timezone` takes a name such as \"Europe/Zurich\"".into()),
     }
 }
@@ -210,7 +229,7 @@ pub(super) fn date(value: &Value, zone: Option<&Value>, format: Option<&Value>) 
     // UTC has many names in the database; people know this one.
     let format = if zone == TimeZone::UTC { format.replace("%Z", "UTC") } else { format.to_owned() };
     let text = strtime::format(&format, &time.to_zoned(zone)).map_err(|error| format!("the format can't be used: {error}"))?;
-    Ok(truncate(&text, DATE_CHARS))
+    Ok(truncate(Landing::Text, &text, DATE_CHARS))
 }
 
 fn timestamp(helper: &str, value: &Value) -> Result<Option<Timestamp>, String> {
@@ -218,7 +237,7 @@ fn timestamp(helper: &str, value: &Value) -> Result<Option<Timestamp>, String> {
         value if is_nothing(value) => Ok(None),
         Value::String(text) => match text.parse() {
             Ok(time) => Ok(Some(time)),
-            Err(_) => Err(format!("`{helper}` takes a time, not `{}`", truncate(text, 40))),
+            Err(_) => Err(format!("`{helper}` takes a time, not `{}`", brief(text))),
         },
         _ => Err(format!("`{helper}` takes a time such as `job.finished`")),
     }
@@ -236,14 +255,28 @@ fn relative(value: &Value, now: &Value) -> Result<String, String> {
     })
 }
 
-/// One line of at most so many characters; `…` stands for what is cut off, and no cut leaves half a joined emoji.
-fn truncate(text: &str, length: usize) -> String {
-    let line = one_line(text);
-    if line.chars().count() <= length {
-        return line;
+/// Text of at most so many characters as its reader counts them, that is with what escaping adds; `…` stands for what is cut
+/// off, and no cut leaves half a joined emoji. It is put in one line, but where it is data.
+fn truncate(landing: Landing, text: &str, length: usize) -> String {
+    let text = if landing == Landing::Json { text.to_owned() } else { one_line(text) };
+    let size = |part: &str| meaning(landing, part).chars().count();
+    if size(&text) <= length {
+        return text;
     }
-    let mut kept: String = line.chars().take(length - 1).collect();
-    kept.truncate(kept.trim_end_matches(['\u{200d}', '\u{fe0f}', ' ']).len());
+    // No character is escaped to nothing here, so more than `length` of them never fit.
+    let mut kept = String::new();
+    let mut room = length - 1;
+    for c in text.chars() {
+        let mut one = [0; 4];
+        match room.checked_sub(size(c.encode_utf8(&mut one))) {
+            Some(left) => room = left,
+            None => break,
+        }
+        kept.push(c);
+    }
+    if landing != Landing::Json {
+        kept.truncate(kept.trim_end_matches(['\u{200d}', '\u{fe0f}', ' ']).len());
+    }
     kept.push('…');
     kept
 }
@@ -253,12 +286,12 @@ fn code(text: &str) -> String {
     one_line(text).replace('`', "ˋ")
 }
 
-/// The longest address that becomes a link, as it is written: browsers and Slack's buttons (3,000) take it, and it is a small
-/// part of any message.
-const URL_BYTES: usize = 2_000;
+/// The longest web address that is put in a link, counted with each `&` as `&amp;`: two of them fit in one text of Slack's,
+/// which has the least room.
+const ADDRESS_CHARS: usize = 1_200;
 
 /// A web address that can stand in a link of any of the mark-ups; nothing for any other than `http` and `https`, and for one
-/// of more than [`URL_BYTES`].
+/// longer than any message has room for.
 pub(super) fn safe_url(text: &str) -> Option<String> {
     let url = url::Url::parse(text.trim()).ok().filter(|url| matches!(url.scheme(), "http" | "https"))?;
     let mut safe = String::new();
@@ -271,7 +304,7 @@ pub(super) fn safe_url(text: &str) -> Option<String> {
             c => safe.push(c),
         }
     }
-    (safe.len() <= URL_BYTES).then_some(safe)
+    (safe.len() + 4 * safe.matches('&').count() <= ADDRESS_CHARS).then_some(safe)
 }
 
 fn url(landing: Landing, text: &str) -> String {

@@ -10,6 +10,7 @@ mod engine;
 mod escape;
 mod files;
 mod helpers;
+mod inline;
 mod part;
 mod sample;
 mod shape;
@@ -27,9 +28,10 @@ use crate::document::{Fault, Faults, Place, Source};
 
 pub use engine::{RENDERED_BYTES, RenderFailure, Snippet};
 pub use files::TEMPLATE_BYTES;
+pub use inline::Inline;
 pub use part::Part;
 pub use sample::samples;
-pub use view::view;
+pub use view::{BATCH, view};
 
 /// The set used where neither a rule nor a channel names one.
 pub const DEFAULT_SET: &str = "alert";

@@ -1,31 +1,39 @@
 //! What templates see. Every key is there in every view, with null for what there is not, so that a template that is right
 //! once is right for all data.
 
+use std::borrow::Cow;
+
 use jiff::Timestamp;
 use serde_json::{Map, Value, json};
 
 use super::helpers::safe_url;
-use crate::domain::{Alert, Category, JobType, JobView, Notification, NotificationKind, RuleFacts, Severity};
+use crate::domain::{Alert, Category, Job, JobType, JobView, Notification, NotificationKind, RuleFacts, Severity, State};
+
+/// How many jobs one of the `batches` holds: of ordinary length, their lines fill about half of a text of Slack's.
+pub const BATCH: usize = 10;
 
 /// What templates see of a notification whose first `shown` alerts are named:
 ///
 /// - `rule`: `name description severity labels runbook` (the label, where it is a web address)
 /// - `severity`: `name label emoji colour card_colour`
 /// - `jobs` (those shown) and `job` (the first, also where none is shown), each `id source type state started finished
-///   duration profile category extension run`, with `type_label state_label category_label` for people; times are RFC 3339 in
-///   UTC, `duration` is seconds (of a running job, its age)
+///   duration profile category extension run`, with `type_label state_label category_label` and `state_phrase` ("failed", "is
+///   still running") for people; times are RFC 3339 in UTC, `duration` is seconds (of a running job, its age)
+/// - `batches`: the jobs shown in lists of [`BATCH`], for channels that take text in pieces
 /// - `count` (all), `left_out` (all less those shown), `rolled_up`
 /// - `period`, `totals`: null, but in a digest
-/// - `link` (to the console), `now`, `trouble` (why the configured words were not used)
+/// - `link` (to the console), `now`, `created` (when the message was made), `trouble` (why the configured words were not used)
 #[must_use]
 pub fn view(notification: &Notification, shown: usize, now: Timestamp, public_url: Option<&str>, trouble: Option<&str>) -> Value {
     let shown = shown.min(notification.alerts.len());
     let jobs: Vec<Value> = notification.alerts[..shown].iter().map(|alert| job(alert, now)).collect();
     let count = notification.total.max(notification.alerts.len() as u64);
+    let batches: Vec<&[Value]> = jobs.chunks(BATCH).collect();
     json!({
         "rule": rule(&notification.rule),
         "severity": severity(notification.rule.severity),
         "job": notification.alerts.first().map_or(Value::Null, |alert| job(alert, now)),
+        "batches": batches,
         "jobs": jobs,
         "count": count,
         "left_out": count - shown as u64,
@@ -34,6 +42,7 @@ pub fn view(notification: &Notification, shown: usize, now: Timestamp, public_ur
         "totals": null,
         "link": public_url.and_then(safe_url),
         "now": now,
+        "created": notification.created,
         "trouble": trouble,
     })
 }
@@ -68,7 +77,21 @@ fn job(alert: &Alert, now: Timestamp) -> Value {
     entries.insert("duration".into(), job.duration(now).map(|d| d.as_millis() as f64 / 1000.0).into());
     entries.insert("run".into(), alert.run.into());
     entries.insert("state_label".into(), job.state.label().into());
+    entries.insert("state_phrase".into(), phrase(job).into());
     entries.insert("type_label".into(), job.kind.map(JobType::label).into());
     entries.insert("category_label".into(), job.category.map(Category::label).into());
     Value::Object(entries)
+}
+
+/// How a job came out, as the end of a sentence that begins with its name.
+fn phrase(job: &Job) -> Cow<'static, str> {
+    match job.state {
+        State::Running => "is still running".into(),
+        State::Finished => "finished".into(),
+        State::Failed => "failed".into(),
+        State::FinishedWithException => "finished with exceptions".into(),
+        State::Skipped => "was skipped".into(),
+        State::Stopped => "was stopped".into(),
+        State::Unknown(code) => format!("is in the unknown state {code}").into(),
+    }
 }

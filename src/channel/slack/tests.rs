@@ -1,0 +1,234 @@
+use proptest::prelude::*;
+use reqwest::header::HeaderMap;
+use serde_json::json;
+
+use super::*;
+use crate::{
+    channel::hostile::{self, composed, job, now, rule},
+    domain::NotificationKind,
+    template::Templates,
+};
+
+const URL: &str = "url: https://hooks.slack.com/services/T0123456/B0123456/canary-slack-address";
+
+fn slack() -> Arc<dyn Channel> {
+    static SLACK: std::sync::LazyLock<Arc<dyn Channel>> =
+        std::sync::LazyLock::new(|| hostile::channel(&KIND, URL, Templates::built_in()).unwrap());
+    Arc::clone(&SLACK)
+}
+
+fn one() -> Notification {
+    hostile::notification(NotificationKind::Alert, &rule(), vec![job()], 0)
+}
+
+#[test]
+fn one_alert_reads_as_a_person_would_say_it() {
+    let message = composed(&*slack(), &one(), &Wording::Configured);
+    assert_eq!(message["text"], "🔴 scan sharepoint sites failed after 32s (contoso)");
+    assert_eq!(message["blocks"][0]["text"]["text"], "🔴 scan sharepoint sites failed");
+    assert_eq!(message["attachments"][0]["color"], "#d1242f");
+    let blocks = message["attachments"][0]["blocks"].as_array().unwrap();
+    assert_eq!(blocks[0]["text"]["text"], "A scan failed, or finished with exceptions.");
+    let fields: Vec<&str> = blocks[1]["fields"].as_array().unwrap().iter().map(|field| field["text"].as_str().unwrap()).collect();
+    assert_eq!(
+        fields,
+        [
+            "*Scan profile*\nscan sharepoint sites",
+            "*State*\nFailed",
+            "*Duration*\n32s",
+            "*Source*\ncontoso",
+            "*Started*\n<!date^1727330320^{date_short_pretty} {time}|2024-09-26 05:58 UTC>",
+            "*Ended*\n<!date^1727330352^{date_short_pretty} {time}|2024-09-26 05:59 UTC>, 2m 28s ago",
+            "*Severity*\nCritical",
+            "*Kind of scan*\nMicrosoft 365 scan · Microsoft 365",
+        ]
+    );
+    assert_eq!(blocks[2]["text"]["text"], "*Job* `Scan20240926055840723067`");
+    assert_eq!(
+        blocks[3]["elements"][0]["text"],
+        "<https://wiki.contoso.example/scans?a=1&amp;b=2%7C3|Runbook> · <https://relay.contoso.example/|Console> · Rule *scan-failed*"
+    );
+    assert_eq!(blocks.len(), 4);
+}
+
+#[test]
+fn a_roll_up_has_a_line_for_each_job_and_says_how_many_more() {
+    let jobs = (0..23).map(|n| crate::domain::Job { id: format!("Scan-{n:03}"), ..job() }).collect();
+    let roll_up = hostile::notification(NotificationKind::RollUp, &rule(), jobs, 177);
+    let message = composed(&*slack(), &roll_up, &Wording::Configured);
+    assert_eq!(message["text"], "🔴 200 jobs: scan-failed");
+    let blocks = message["attachments"][0]["blocks"].as_array().unwrap();
+    let lines: Vec<&str> = blocks[1..4].iter().flat_map(|block| block["text"]["text"].as_str().unwrap().lines()).collect();
+    assert_eq!(lines.len(), 23);
+    assert_eq!(lines[22], "• *scan sharepoint sites* failed after 32s, 2m 28s ago · contoso · `Scan-022`");
+    assert_eq!(blocks[4]["text"]["text"], "…and 177 more: `jobrelay alerts`");
+}
+
+#[test]
+fn two_hundred_jobs_are_named_as_far_as_slack_has_room() {
+    let jobs = (0..200).map(|n| crate::domain::Job { id: format!("4f9c7b1e-0000-4000-8000-{n:012}"), ..job() }).collect();
+    let message = composed(&*slack(), &hostile::notification(NotificationKind::RollUp, &rule(), jobs, 0), &Wording::Configured);
+    let all = message.to_string();
+    let named = all.matches("4f9c7b1e").count();
+    assert!((80..=100).contains(&named), "{named} named");
+    assert!(all.contains(&format!("…and {} more", 200 - named)));
+}
+
+#[test]
+fn a_running_job_and_one_without_times_read_well_too() {
+    let running = crate::domain::Job { state: crate::domain::State::Running, finished: None, ..job() };
+    let timeless = crate::domain::Job { started: None, finished: None, kind: None, category: None, ..job() };
+    let message = |job| composed(&*slack(), &hostile::notification(NotificationKind::Alert, &rule(), vec![job], 0), &Wording::Configured);
+    let said = message(running);
+    assert_eq!(said["text"], "🔴 scan sharepoint sites is still running for 3m (contoso)");
+    assert!(said.to_string().contains("*Duration*\\n3m so far") && !said.to_string().contains("*Ended*"), "{said}");
+    let said = message(timeless);
+    assert_eq!(said["text"], "🔴 scan sharepoint sites failed (contoso)");
+    assert!(said.to_string().contains("*Started*\\nnot known"), "{said}");
+}
+
+#[test]
+fn hostile_names_come_out_as_text() {
+    for name in hostile::NAMES {
+        let job = crate::domain::Job { profile: (*name).to_owned(), id: (*name).to_owned(), source: Name::from(name), ..job() };
+        let rule = crate::domain::RuleFacts { name: (*name).to_owned(), description: (*name).to_owned(), ..rule() };
+        for jobs in [vec![job.clone()], vec![job.clone(), job.clone()]] {
+            let wording = Wording::BuiltIn { why: (*name).to_owned() };
+            let all = composed(&*slack(), &hostile::notification(NotificationKind::Alert, &rule, jobs, 0), &wording).to_string();
+            let marked = all.replace("<!date^", "").replace("<https://wiki.", "").replace("<https://relay.", "");
+            assert!(!marked.contains('<'), "{name:?}: {all}");
+            assert!(!all.contains(['\u{202e}', '\u{2066}', '\u{1b}', '\u{7f}']), "{name:?}: {all}");
+        }
+    }
+}
+
+#[test]
+fn the_built_in_words_say_why_they_are_used() {
+    let wording = Wording::BuiltIn { why: "templates/alert/slack.json.hbs:3:1: <it> failed".into() };
+    let all = composed(&*slack(), &one(), &wording).to_string();
+    assert!(
+        all.contains("These are the built-in words, since yours could not be used: templates/alert/slack.json.hbs:3:1: &lt;it&gt; failed")
+    );
+}
+
+#[test]
+fn a_users_message_that_slack_would_refuse_is_told_before_it_is_sent() {
+    let section = |text: &str| json!({ "type": "section", "text": { "type": "mrkdwn", "text": text } });
+    let header = |text: &str| json!({ "text": "x", "blocks": [{ "type": "header", "text": { "type": "plain_text", "text": text } }] });
+    let blocks = |blocks: Vec<Value>| json!({ "text": "x", "blocks": blocks });
+    let large = [
+        (json!({ "text": "x".repeat(40_001) }), "40001 characters"),
+        (blocks(vec![section("x"); 51]), "51 blocks, 50 at most"),
+        (blocks(vec![section(&"x".repeat(3_001))]), "a section's text has 3001 characters"),
+        (blocks(vec![section(&"é".repeat(2_500)); 5]), "12500 characters in all blocks"),
+        (header(&"x".repeat(151)), "a header's text has 151 characters"),
+        (blocks(vec![json!({ "type": "section", "fields": vec![json!({ "type": "mrkdwn", "text": "x" }); 11] })]), "11 fields"),
+        (
+            blocks(vec![json!({ "type": "section", "fields": [{ "type": "mrkdwn", "text": "x".repeat(2_001) }] })]),
+            "a field's text has 2001",
+        ),
+        (json!({ "text": "x", "attachments": vec![json!({}); 101] }), "101 attachments"),
+    ];
+    for (message, expected) in large {
+        assert!(
+            matches!(blocks::judge(&message), Verdict::TooLarge(why) if why.contains(expected)),
+            "{expected}: {:?}",
+            blocks::judge(&message)
+        );
+    }
+    let malformed = [
+        (json!([]), "must be a JSON object"),
+        (json!({}), "no `text`"),
+        (json!({ "text": " ", "blocks": [section("x")] }), "`text` is missing"),
+        (json!({ "text": "x", "blocks": "y" }), "`blocks` must be a list"),
+        (json!({ "text": "x", "link_names": true }), "mentions"),
+        (json!({ "text": "x", "parse": "full" }), "mentions"),
+        (blocks(vec![section("")]), "a section's text is empty"),
+        (blocks(vec![json!({ "type": "sectoin" })]), "did you mean `section`?"),
+        (blocks(vec![json!({ "type": "section" })]), "neither `text` nor `fields`"),
+        (blocks(vec![json!({ "type": "section", "text": "x" })]), "must be an object"),
+        (blocks(vec![json!({ "text": "x" })]), "no `type`"),
+        (blocks(vec![json!({ "type": "header", "text": { "type": "mrkdwn", "text": "x" } })]), "must be `plain_text`"),
+        (blocks(vec![json!({ "type": "context", "elements": [] })]), "are none"),
+        (blocks(vec![json!({ "type": "image", "image_url": "/x.png" })]), "must be a web address"),
+        (blocks(vec![json!({ "type": "divider", "block_id": "a" }), json!({ "type": "divider", "block_id": "a" })]), "same `block_id`"),
+    ];
+    for (message, expected) in malformed {
+        assert!(
+            matches!(blocks::judge(&message), Verdict::Malformed(why) if why.contains(expected)),
+            "{expected}: {:?}",
+            blocks::judge(&message)
+        );
+    }
+    let sound = [
+        json!({ "text": "x" }),
+        json!({ "attachments": [{ "fallback": "x", "text": "y" }] }),
+        blocks(vec![json!({ "type": "divider" }), json!({ "type": "something_new" })]),
+    ];
+    for message in sound {
+        assert_eq!(blocks::judge(&message), Verdict::Sound, "{message}");
+    }
+}
+
+#[test]
+fn answers_are_read_by_their_word_first() {
+    let delivered = |answer: &str| Outcome::Delivered { answer: answer.into() };
+    let cases = [
+        (200, "ok", delivered("ok")),
+        (200, "ok\n", delivered("ok")),
+        (404, "no_service", Outcome::Refused { what: Refusal::Channel, why: "HTTP 404: no_service".into() }),
+        (200, "no_service", Outcome::Refused { what: Refusal::Channel, why: "HTTP 200: no_service".into() }),
+        (410, "channel_is_archived", Outcome::Refused { what: Refusal::Channel, why: "HTTP 410: channel_is_archived".into() }),
+        (403, "invalid_token", Outcome::Refused { what: Refusal::Channel, why: "HTTP 403: invalid_token".into() }),
+        (403, "action_prohibited", Outcome::Refused { what: Refusal::Channel, why: "HTTP 403: action_prohibited".into() }),
+        (400, "invalid_payload", Outcome::Refused { what: Refusal::Message, why: "HTTP 400: invalid_payload".into() }),
+        (400, "invalid_blocks", Outcome::Refused { what: Refusal::Message, why: "HTTP 400: invalid_blocks".into() }),
+        (403, "no_text", Outcome::Refused { what: Refusal::Message, why: "HTTP 403: no_text".into() }),
+        (400, "something_new", Outcome::Refused { what: Refusal::Message, why: "HTTP 400: something_new".into() }),
+        (404, "<html>", Outcome::Refused { what: Refusal::Channel, why: "HTTP 404: <html>".into() }),
+        (500, "rollup_error", Outcome::Retry { after: None, why: "HTTP 500: rollup_error".into() }),
+        (503, "", Outcome::Retry { after: None, why: "HTTP 503".into() }),
+        (200, "", Outcome::Retry { after: None, why: "HTTP 200 (Slack says `ok` when it takes a message)".into() }),
+        (200, "okay", Outcome::Retry { after: None, why: "HTTP 200: okay (Slack says `ok` when it takes a message)".into() }),
+    ];
+    for (status, body, expected) in cases {
+        let reply = Reply { status, headers: HeaderMap::new(), body: body.into() };
+        assert_eq!(outcome(&reply, now()), expected, "{status} {body}");
+    }
+    let mut headers = HeaderMap::new();
+    headers.insert("retry-after", "30".parse().unwrap());
+    let reply = Reply { status: 429, headers, body: "rate_limited".into() };
+    assert_eq!(outcome(&reply, now()), Outcome::Retry { after: Some(Duration::from_secs(30)), why: "HTTP 429: rate_limited".into() });
+}
+
+#[tokio::test]
+async fn what_is_sent_is_what_was_composed_and_no_answer_gives_the_address_away() {
+    let answer = "HTTP/1.1 404 Not Found\r\ncontent-length: 45\r\n\r\nCannot POST /services/canary-slack-address/xyz";
+    let (port, mut heard) = hostile::answering(answer).await;
+    let yaml = format!("url: http://127.0.0.1:{port}/services/canary-slack-address");
+    let channel = hostile::channel(&KIND, &yaml, Templates::built_in()).unwrap();
+    let payload = channel.compose(&one(), &Wording::Configured, now()).unwrap();
+    let target = Target(String::new());
+    let outcome = channel.send(&payload, Envelope { key: "ntf_1", target: &target, now: now() }).await;
+    assert!(matches!(&outcome, Outcome::Refused { what: Refusal::Channel, why } if why.contains("[secret]")), "{outcome:?}");
+    assert!(!outcome.answer().contains("canary"), "{outcome:?}");
+    let request = heard.recv().await.unwrap();
+    let Payload::Json(body) = payload else { panic!("JSON") };
+    assert!(request.starts_with("POST /services/canary-slack-address HTTP/1.1\r\n") && request.ends_with(&body), "{request}");
+    assert!(request.contains("webhook-id: ntf_1\r\n"), "{request}");
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 48, ..ProptestConfig::default() })]
+    #[test]
+    fn any_notification_is_a_message_that_slack_takes(notification in hostile::notifications(), why in hostile::names()) {
+        for wording in [Wording::Configured, Wording::BuiltIn { why }] {
+            // Composing judges the message; that a valid message comes of everything is the point.
+            let message = composed(&*slack(), &notification, &wording);
+            prop_assert_eq!(blocks::judge(&message), Verdict::Sound);
+            let all = message.to_string();
+            let marked = all.replace("<!date^", "").replace("<https://wiki.example/", "").replace("<https://relay.contoso.example/", "");
+            prop_assert!(!marked.contains('<'), "{}", all);
+        }
+    }
+}

@@ -1,0 +1,44 @@
+//! From a notification to the text that a template makes of it: the same for every channel with one template.
+
+use jiff::Timestamp;
+
+use super::{Attempt, Common, Tools, Wording};
+use crate::{
+    domain::Notification,
+    template::{DEFAULT_SET, Part, RenderFailure, view},
+};
+
+/// The template set that a notification is put into words with.
+pub fn set<'n>(common: &'n Common, notification: &'n Notification) -> &'n str {
+    notification.rule.template.as_deref().unwrap_or(&common.template)
+}
+
+/// The text with the first `shown` jobs named, and the file that made it, for errors.
+///
+/// # Errors
+/// The template failed, in one line.
+pub fn render(
+    tools: &Tools,
+    common: &Common,
+    part: Part,
+    notification: &Notification,
+    shown: usize,
+    wording: &Wording,
+    now: Timestamp,
+) -> Result<Attempt<(String, String)>, String> {
+    let (set, trouble) = match wording {
+        Wording::Configured => (set(common, notification), None),
+        Wording::BuiltIn { why } => (DEFAULT_SET, Some(why.as_str())),
+    };
+    let data = view(notification, shown, now, tools.public_url.as_deref(), trouble);
+    let rendered = match wording {
+        Wording::Configured => tools.templates.render(set, part, &data),
+        Wording::BuiltIn { .. } => tools.templates.render_built_in(part, &data),
+    };
+    let file = format!("templates/{set}/{}", part.file());
+    match rendered {
+        Ok(text) => Ok(Attempt::Fits((file, text))),
+        Err(RenderFailure::TooLarge) => Ok(Attempt::TooLarge(format!("{file}: {}", RenderFailure::TooLarge))),
+        Err(failure) => Err(failure.to_string()),
+    }
+}
