@@ -2,6 +2,7 @@
 
 mod answer;
 mod aos_scan_jobs;
+mod certificate;
 mod contract;
 mod oauth;
 

@@ -14,7 +14,7 @@ use serde::Deserialize;
 use tokio::{sync::Mutex, time::Instant};
 use url::Url;
 
-use super::{FeedError, answer};
+use super::{FeedError, answer, certificate::Certificate};
 use crate::{
     clock::Clock,
     domain::Secret,
@@ -37,6 +37,8 @@ const LONGEST_LIFE: Duration = Duration::from_secs(24 * 3600);
 pub enum Proof {
     /// The client secret.
     Secret(Secret),
+    /// A certificate, by a fresh client assertion for each request.
+    Certificate(Arc<Certificate>),
 }
 
 /// What a token is asked for with.
@@ -134,9 +136,15 @@ impl Tokens {
     async fn ask(&self) -> Result<(Secret, Duration), FeedError> {
         let client = &self.client;
         let mut form = vec![("grant_type", "client_credentials"), ("client_id", &client.id), ("scope", &client.scope)];
-        match &client.proof {
-            Proof::Secret(secret) => form.push(("client_secret", secret.expose())),
-        }
+        let shown = match &client.proof {
+            Proof::Secret(secret) => secret.clone(),
+            Proof::Certificate(certificate) => {
+                form.push(("client_assertion_type", "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"));
+                certificate.assertion(&client.id, client.token_url.as_str(), self.clock.now()).map_err(FeedError::Refused)?
+            }
+        };
+        let key = if matches!(client.proof, Proof::Secret(_)) { "client_secret" } else { "client_assertion" };
+        form.push((key, shown.expose()));
         let request = self
             .http
             .request(Method::POST, client.token_url.clone())
@@ -149,14 +157,13 @@ impl Tokens {
             .send(request, TOKEN_DEADLINE, TOKEN_BYTES)
             .await
             .map_err(|error| FeedError::Unavailable(format!("no token: {error}")))?;
-        self.read(&reply)
+        self.read(&reply, &shown)
     }
 
     /// The token in an answer. The body is never shown: it may repeat what was sent.
-    fn read(&self, reply: &Reply) -> Result<(Secret, Duration), FeedError> {
+    fn read(&self, reply: &Reply, shown: &Secret) -> Result<(Secret, Duration), FeedError> {
         let origin = http::origin(&self.client.token_url);
-        let Proof::Secret(secret) = &self.client.proof;
-        let said = format!("the token endpoint {origin} answered HTTP {}{}", reply.status, answer::request_id(reply, secret));
+        let said = format!("the token endpoint {origin} answered HTTP {}{}", reply.status, answer::request_id(reply, shown));
         match reply.status {
             200..=299 => read_token(&reply.body).map_err(|why| FeedError::Unavailable(format!("{said}, but {why}; check token_url"))),
             300..=399 => Err(FeedError::Unavailable(format!("{said}: redirects are not followed; check token_url"))),
@@ -172,12 +179,19 @@ impl Tokens {
             error: String,
         }
         let word = serde_json::from_slice(body).map_or_else(|_| String::new(), |refusal: Refusal| refusal.error);
+        let expired;
         let to_do = match word.as_str() {
             "temporarily_unavailable" | "server_error" => return FeedError::Unavailable(format!("{said} {word}")),
-            "invalid_client" | "unauthorized_client" | "invalid_grant" | "access_denied" => match self.client.proof {
+            "invalid_client" | "unauthorized_client" | "invalid_grant" | "access_denied" => match &self.client.proof {
                 Proof::Secret(_) => {
                     "client_id and client_secret do not belong together, or the secret has expired (one lives 1 to 3 years): make a \
                      new one under App registrations and set client_secret"
+                }
+                Proof::Certificate(certificate) => {
+                    expired = certificate.trouble(self.clock.now());
+                    expired.as_deref().unwrap_or(
+                        "the certificate is not the one uploaded to the app registration of client_id, or this machine's clock is wrong",
+                    )
                 }
             },
             "invalid_scope" => "grant the app the permission that `scope` names (autodiscovery.readwrite.all) under App registrations",

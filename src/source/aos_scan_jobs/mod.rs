@@ -23,8 +23,8 @@ kind: aos_scan_jobs
 region: us
 # environment: us_government   # instead of a region; or aos2, or fedramp
 # An app of AvePoint Online Services > App registrations with the permission autodiscovery.readwrite.all.
-client_id: ${AOS_CLIENT_ID}
-client_secret: ${AOS_CLIENT_SECRET}
+client_id: ${AOS_CLIENT_ID:-replace-me}
+client_secret: ${AOS_CLIENT_SECRET:-replace-me}
 # certificate: { path: app.pfx, password: \"${AOS_CERT_PASSWORD}\" }   # instead of a secret; .pfx or .pem
 poll_every: 60s                # 5s to 1h
 start: now                     # on the first run: `now` alerts on nothing that finished before it; `24h` looks back

@@ -123,6 +123,7 @@ impl<'a> Scalar<'a> {
         };
         match raw.as_bytes() {
             b"null" => Self::Null,
+            // The pattern has found both marks, one byte each.
             [b'"', .., b'"'] if !raw.contains('\\') => Self::Text(Cow::Borrowed(&raw[1..raw.len() - 1])),
             [b'"', ..] => Self::Text(Cow::Owned(unescaped(raw))),
             _ => Self::Other(raw),

@@ -1,6 +1,6 @@
 //! The keys of the kind, and where its clouds live.
 
-use std::{net::IpAddr, sync::Arc};
+use std::{net::IpAddr, path::Path, sync::Arc};
 
 use url::{Host, Url};
 
@@ -12,6 +12,7 @@ use crate::{
     http::Http,
     source::{
         Feed, Settings,
+        certificate::Certificate,
         oauth::{Client, Proof},
     },
 };
@@ -64,6 +65,11 @@ struct JobsSettings {
 
 impl Settings for JobsSettings {
     fn connect(&self, name: &Name, http: &Http, clock: &Arc<dyn Clock>) -> Result<Arc<dyn Feed>, String> {
+        if let Proof::Certificate(certificate) = &self.client.proof
+            && let Some(trouble) = certificate.trouble(clock.now())
+        {
+            tracing::warn!(source = %name, "{trouble}");
+        }
         let jobs = link::jobs_url(&self.base);
         Ok(Arc::new(JobsFeed::new(name.clone(), jobs, self.page_size, self.client.clone(), http.clone(), Arc::clone(clock))))
     }
@@ -145,10 +151,7 @@ fn proof(fields: &mut Fields<'_>, faults: &mut Faults) -> Option<Proof> {
     }
     match (secret, fields.take("certificate")) {
         (Some(node), None) => filled_text(node, "client_secret", faults).map(|secret| Proof::Secret(Secret::new(secret))),
-        (None, Some(node)) => {
-            faults.error(node, "certificates are not read yet");
-            None
-        }
+        (None, Some(node)) => certificate(node, faults).map(|certificate| Proof::Certificate(Arc::new(certificate))),
         (Some(_), Some(node)) => {
             let fault = Fault::error(&node.place, "`client_secret` and `certificate` are both set");
             faults.push(fault.hint("keep the one that is registered for the app"));
@@ -157,6 +160,32 @@ fn proof(fields: &mut Fields<'_>, faults: &mut Faults) -> Option<Proof> {
         (None, None) => {
             let fault = Fault::error(&fields.node().place, "the key `client_secret` is missing");
             faults.push(fault.hint("set `client_secret`, or `certificate: { path, password }` in place of it"));
+            None
+        }
+    }
+}
+
+fn certificate(node: &Node, faults: &mut Faults) -> Option<Certificate> {
+    let mut fields = Fields::open(node, "`{ path, password }`", faults)?;
+    let at = fields.require("path", faults);
+    let password_at = fields.take("password");
+    if let Some(node) = password_at {
+        faults.hide(node);
+    }
+    fields.finish(faults);
+    let at = at?;
+    let path = filled_text(at, "path", faults)?;
+    let password = match password_at {
+        Some(node) => Some(Secret::new(text(node, faults)?)),
+        None => None,
+    };
+    // Relative to the folder of the file it stands in.
+    let path = at.place.source.path.parent().unwrap_or_else(|| Path::new("")).join(path);
+    match Certificate::load(&path, password.as_ref()) {
+        Ok(certificate) => Some(certificate),
+        Err(wrong) => {
+            let place = password_at.filter(|_| wrong.password).unwrap_or(at).place.clone();
+            faults.push(Fault::error(&place, wrong.why).hint(wrong.hint));
             None
         }
     }
@@ -291,6 +320,13 @@ mod tests {
                 format!("{app}certificate: {{ path: a.pfx }}"),
                 "3:14 `client_secret` and `certificate` are both set (keep the one that is registered for the app)",
             ),
+            ("client_id: app\ncertificate: a.pfx".into(), "2:14 expected `{ path, password }`, found text ()"),
+            ("client_id: app\ncertificate: { password: p }".into(), "2:14 the key `path` is missing ()"),
+            ("client_id: app\ncertificate: { path: '' }".into(), "2:22 `path` is empty ()"),
+            (
+                "client_id: app\ncertificate: { path: none.pfx }".into(),
+                "2:22 can't read the certificate none.pfx: No such file or directory (os error 2) (a relative path is relative to the config file's folder)",
+            ),
             (format!("{app}page_size: 0"), "3:12 must be from 1 to 1000 ()"),
             (format!("{app}page_size: 1001"), "3:12 must be from 1 to 1000 ()"),
             (format!("{app}base_url: graph.example"), "3:11 this is no URL (write it whole, as in https://graph.example.com)"),
@@ -328,6 +364,8 @@ mod tests {
             let (_, faults) = reading(&yaml);
             assert_eq!(faults, [expected], "{yaml}");
         }
+        let (_, faults) = reading("client_id: app\ncertificate: { path: Cargo.toml, pasword: p }");
+        assert_eq!(faults.last().unwrap(), "2:34 unknown key `pasword` (did you mean `password`?)");
     }
 
     #[test]

@@ -38,6 +38,7 @@ pub fn read(text: &str) -> Result<Option<Timestamp>, NoTime> {
 /// The text with its fraction cut to [`MICROS`] digits, if it has more: more than nine can't be read, and cutting the text
 /// is cutting towards the past, before 1970 too.
 fn cut_fraction(text: &str) -> Option<String> {
+    // Every cut lies beside a mark or a digit, which are one byte each.
     let start = text.find(['.', ','])? + 1;
     let digits = text[start..].bytes().take_while(u8::is_ascii_digit).count();
     (digits > MICROS).then(|| [&text[..start + MICROS], &text[start + digits..]].concat())

@@ -2,7 +2,7 @@
 
 use std::{
     collections::VecDeque,
-    path::PathBuf,
+    path::Path,
     sync::{Arc, Mutex},
     time::Duration,
 };
@@ -91,13 +91,18 @@ impl Cloud {
 
     /// A feed with its token from here and its list from elsewhere.
     pub fn feed_of(&self, base: &str) -> Arc<dyn Feed> {
+        self.feed_with(base, Path::new(""), &format!("client_secret: {SECRET}"))
+    }
+
+    /// A feed of a config in `folder`, with credentials of its own.
+    pub fn feed_with(&self, base: &str, folder: &Path, credentials: &str) -> Arc<dyn Feed> {
         let token_url = format!("{}/connect/token", self.url);
-        let text = format!("client_id: app\nclient_secret: {SECRET}\npage_size: 50\nbase_url: {base}\ntoken_url: {token_url}\n");
+        let text = format!("client_id: app\n{credentials}\npage_size: 50\nbase_url: {base}\ntoken_url: {token_url}\n");
         let mut faults = Faults::default();
-        let source = Arc::new(Source { path: PathBuf::from("jobrelay.yaml"), text });
+        let source = Arc::new(Source { path: folder.join("jobrelay.yaml"), text });
         let node = parse(&source, &mut faults).unwrap();
         let mut fields = Fields::open(&node, "a source", &mut faults).unwrap();
-        let settings = settings::read(&mut fields, &mut faults).unwrap();
+        let settings = settings::read(&mut fields, &mut faults).unwrap_or_else(|| panic!("{faults:?}"));
         let clock: Arc<dyn Clock> = Arc::new(FixedClock);
         settings.connect(&Name::from("contoso"), &Http::new().unwrap(), &clock).unwrap()
     }

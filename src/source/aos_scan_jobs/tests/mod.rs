@@ -4,6 +4,7 @@ mod cloud;
 
 use std::{sync::Arc, time::Duration};
 
+use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use serde_json::{Value, json};
 
 use super::feed;
@@ -252,4 +253,38 @@ async fn a_probe_reads_one_job() {
     cloud.then_jobs(answer(200, r#"{"jobs":[{"id":"Scan1"}]}"#));
     let error = feed.probe().await.unwrap_err();
     assert_eq!(error.to_string(), "not a page of jobs: a row can't be read: `state` is no whole number");
+}
+
+#[tokio::test]
+async fn a_certificate_takes_the_place_of_the_secret() {
+    let folder = tempfile::tempdir().unwrap();
+    let openssl = "req -x509 -newkey rsa:2048 -nodes -keyout app.pem -out cert.pem -days 9 -subj /CN=app";
+    let made = std::process::Command::new("openssl").args(openssl.split(' ')).current_dir(&folder).output().unwrap();
+    assert!(made.status.success());
+    let both = ["app.pem", "cert.pem"].map(|part| std::fs::read_to_string(folder.path().join(part)).unwrap());
+    std::fs::write(folder.path().join("app.pem"), both.concat()).unwrap();
+
+    let cloud = Cloud::start().await;
+    let feed = cloud.feed_with(&cloud.url, folder.path(), "certificate: { path: app.pem }");
+    feed.page(&first()).await.unwrap();
+    let asked = cloud.asked().remove(0);
+    let form = asked.strip_prefix("POST /connect/token ").unwrap().trim();
+    let form: Vec<(String, String)> = url::form_urlencoded::parse(form.as_bytes()).into_owned().collect();
+    let keys: Vec<&str> = form.iter().map(|(key, _)| key.as_str()).collect();
+    assert_eq!(keys, ["grant_type", "client_id", "scope", "client_assertion_type", "client_assertion"]);
+    assert_eq!(form[3].1, "urn:ietf:params:oauth:client-assertion-type:jwt-bearer");
+    let claims = form[4].1.split('.').nth(1).unwrap();
+    let claims: Value = serde_json::from_slice(&URL_SAFE_NO_PAD.decode(claims).unwrap()).unwrap();
+    assert_eq!(claims["aud"], format!("{}/connect/token", cloud.url));
+    assert_eq!(claims["iat"], 1_727_330_400);
+
+    // Each request has an assertion of its own, and no error repeats it.
+    cloud.then_jobs(answer(401, ""));
+    cloud.then_tokens(
+        answer(400, format!(r#"{{"error":"invalid_client","error_description":"{}"}}"#, form[4].1)).header("request-id", &form[4].1),
+    );
+    let error = error(&feed).await.to_string();
+    assert!(error.contains("HTTP 400 invalid_client: the certificate is not the one uploaded"), "{error}");
+    let asked = cloud.asked().pop().unwrap();
+    assert!(asked.contains("client_assertion=") && !asked.contains(&form[4].1));
 }
