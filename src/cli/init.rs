@@ -132,16 +132,22 @@ storage:
   keep: 90d                       # how long jobs that have ended are kept
 ";
 
-/// `jobrelay.yaml`: the first kind of source and of channel stand ready, the others as comments, each in its own words.
+/// What `init` calls the source or channel of a kind; another kind's is called as the kind is. The starter rules notify
+/// the first.
+const NAMES: [(&str, &str); 5] =
+    [("slack", "oncall"), ("aos_scan_jobs", "contoso"), ("teams", "scans"), ("email", "admins"), ("webhook", "ticketing")];
+
+/// `jobrelay.yaml`: the source and the first channel stand ready, the others as comments, each in its kind's own words.
 fn config() -> String {
+    let name = |kind: &'static str| NAMES.iter().find(|(of, _)| *of == kind).map_or(kind, |(_, name)| name);
     let mut text = String::from(HEAD);
     text.push_str("sources:\n");
     for (at, kind) in source::KINDS.iter().enumerate() {
-        entry(&mut text, if at == 0 { "contoso" } else { kind.name }, kind.example, at > 0);
+        entry(&mut text, name(kind.name), kind.example, at > 0);
     }
     text.push_str("\nchannels:\n");
-    for (at, kind) in channel::KINDS.iter().enumerate() {
-        entry(&mut text, if at == 0 { "oncall" } else { kind.name }, kind.example, at > 0);
+    for kind in channel::KINDS {
+        entry(&mut text, name(kind.name), kind.example, name(kind.name) != NAMES[0].1);
     }
     text.push('\n');
     text.push_str(TAIL);

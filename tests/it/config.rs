@@ -1,0 +1,410 @@
+//! The config file: every mistake found at once, at its place, without a word of a secret; `init` and `check` as they are used.
+
+use std::{
+    collections::HashMap,
+    fs,
+    path::Path,
+    time::{Duration, Instant},
+};
+
+use jobrelay::{
+    config,
+    document::{Environment, Faults, Level},
+};
+use proptest::prelude::*;
+
+use crate::common::{Home, command, text};
+
+const GOOD: &str = "\
+sources:
+  contoso:
+    kind: aos_scan_jobs
+    region: us
+    client_id: ${ID}
+    client_secret: ${SECRET}
+channels:
+  oncall:
+    kind: slack
+    url: ${HOOK}
+  hook:
+    kind: webhook
+    url: ${HOOK}
+digests:
+  morning: { schedule: '0 8 * * mon-fri', timezone: Europe/Zurich, notify: [oncall] }
+notices: { notify: [oncall] }
+server: { listen: '127.0.0.1:0' }
+storage: { url: 'sqlite:jobs.db', keep: 90d }
+";
+const RULES: &str = "rules:\n  - name: failed\n    when: { state: failed }\n    notify: [oncall, hook]\n";
+
+struct Variables(HashMap<&'static str, &'static str>);
+
+impl Environment for Variables {
+    fn variable(&self, name: &str) -> Option<String> {
+        self.0.get(name).map(|&value| value.to_owned())
+    }
+    fn file(&self, path: &Path) -> Result<String, String> {
+        fs::read_to_string(path).map_err(|_| "it does not exist".into())
+    }
+}
+
+fn variables() -> Variables {
+    Variables([("ID", "app"), ("SECRET", "s3cret"), ("HOOK", "https://hooks.slack.com/services/T/B/x"), ("SHORT", "canary")].into())
+}
+
+fn load(config: &str, rules: &str) -> (tempfile::TempDir, Option<config::Config>, Faults) {
+    let folder = tempfile::tempdir().unwrap();
+    fs::create_dir(folder.path().join("rules")).unwrap();
+    fs::write(folder.path().join("rules/a.yaml"), rules).unwrap();
+    fs::write(folder.path().join("jobrelay.yaml"), config).unwrap();
+    let (config, faults) = config::load(&folder.path().join("jobrelay.yaml"), &variables());
+    (folder, config, faults)
+}
+
+/// The errors as `line:column message`, those of other files than the config's with the file in front.
+fn errors(folder: &Path, faults: &Faults) -> Vec<String> {
+    let all = faults.sorted().into_iter().filter(|fault| fault.level == Level::Error);
+    all.map(|fault| {
+        let file = fault.place.source.path.strip_prefix(folder).unwrap().display().to_string();
+        let file = if file == "jobrelay.yaml" { String::new() } else { format!("{file}:") };
+        format!("{file}{}:{} {}", fault.place.line, fault.place.column, fault.message)
+    })
+    .collect()
+}
+
+/// The good config with one piece exchanged has exactly these errors.
+#[track_caller]
+fn check(from: &str, to: &str, expected: &[&str]) {
+    assert_eq!(GOOD.matches(from).count(), 1, "{from} stands once in the good config");
+    let (folder, config, faults) = load(&GOOD.replace(from, to), RULES);
+    assert_eq!(errors(folder.path(), &faults), expected, "{to}");
+    assert_eq!(config.is_some(), expected.is_empty(), "{to}");
+}
+
+#[test]
+fn the_good_one_is_read_as_it_stands() {
+    let (folder, config, faults) = load(GOOD, RULES);
+    assert_eq!(errors(folder.path(), &faults), Vec::<String>::new());
+    let config = config.unwrap();
+    assert_eq!(config.sources[0].poll_every, Duration::from_secs(60));
+    assert_eq!(config.channels[0].give_up_after, Duration::from_secs(14 * 24 * 3600));
+    assert_eq!(config.channels[0].common.timeout, Duration::from_secs(15));
+    assert_eq!(config.storage.path, folder.path().join("jobs.db"));
+    assert_eq!(config.digests[0].notify[0].as_str(), "oncall");
+    assert_eq!(config.notices.unwrap().source_down_after, Duration::from_secs(900));
+    assert_eq!(config.rules.rules().len(), 1);
+}
+
+#[test]
+fn each_mistake_is_told_where_it_stands() {
+    let spell = "five fields: minute";
+    let _ = spell;
+    for (from, to, expected) in [
+        // Keys.
+        ("    region: us", "    regoin: us", vec!["4:5 unknown key `regoin`"]),
+        ("server:", "sever:", vec!["17:1 unknown key `sever`"]),
+        ("    region: us", "    region: us\n    kind: aos_scan_jobs", vec!["5:5 the key `kind` stands here a second time"]),
+        ("  hook:", "  oncall:", vec!["11:3 the key `oncall` stands here a second time", "rules/a.yaml:4:22 there is no channel `hook`"]),
+        (
+            "  hook:",
+            "  ho/ok:",
+            vec!["11:3 not a name: use letters, digits, `-`, `_` and `.`", "rules/a.yaml:4:22 there is no channel `hook`"],
+        ),
+        ("    kind: slack\n", "", vec!["9:5 the key `kind` is missing"]),
+        ("kind: slack", "kind: slak", vec!["9:11 there is no kind of channel `slak`"]),
+        ("kind: aos_scan_jobs", "kind: aos_scan_job", vec!["3:11 there is no kind of source `aos_scan_job`"]),
+        // Values.
+        ("    region: us", "    poll_every: 1s", vec!["4:17 must be from 5s to 1h"]),
+        (
+            "    region: us",
+            "    poll_every: soon",
+            vec!["4:17 `soon` is no duration: write a number and a unit, as in 90s, 30m, 1h30m or 2d"],
+        ),
+        ("    region: us", "    start: [now]", vec!["4:12 expected text, found a list"]),
+        ("    kind: slack", "    kind: slack\n    rate: often", vec!["10:11 `often` is no rate"]),
+        ("    kind: slack", "    kind: slack\n    rate: 0 per second", vec!["10:11 `0 per second` is no rate"]),
+        ("    kind: slack", "    kind: slack\n    template: loud", vec!["10:15 there is no template set `loud`"]),
+        ("    kind: slack", "    kind: slack\n    timeout: 1d", vec!["10:14 must be from 0.1s to 10m"]),
+        ("    kind: slack", "    kind: slack\n    give_up_after: 0s", vec!["10:20 must be from 1s to 366d"]),
+        ("    kind: slack", "    kind: slack\n    fallback: hok", vec!["10:15 there is no channel `hok`"]),
+        ("    kind: slack", "    kind: slack\n    fallback: oncall", vec!["10:15 a channel can't fall back on itself"]),
+        ("keep: 90d", "keep: 90", vec!["18:41 `90` is no duration: write a number and a unit, as in 90s, 30m, 1h30m or 2d"]),
+        ("sqlite:jobs.db", "mysql://h/db", vec!["18:17 not the URL of a database"]),
+        ("sqlite:jobs.db", "postgres://u:canary@h/db", vec!["18:17 this version does not have PostgreSQL yet"]),
+        ("'127.0.0.1:0'", "'localhost'", vec!["17:19 `localhost` is no address to listen on"]),
+        ("'127.0.0.1:0'", "'0.0.0.0:80'", vec!["17:19 an address that others can reach needs a `token`"]),
+        ("'127.0.0.1:0'", "'[::]:80', token: short", vec!["17:36 the token is shorter than 16 characters"]),
+        ("'127.0.0.1:0'", "'127.0.0.1:0', public_url: jobrelay", vec!["17:46 not an address of a web page"]),
+        // What is filled in is never repeated.
+        ("'127.0.0.1:0'", "'${SHORT}'", vec!["17:19 not an address to listen on"]),
+        ("keep: 90d", "keep: '${SHORT}'", vec!["18:41 not a duration: write a number and a unit, as in 90s, 30m, 1h30m or 2d"]),
+        ("    kind: slack", "    kind: slack\n    rate: ${SHORT}", vec!["10:11 not a rate"]),
+        ("${SECRET}", "${NOT_SET}", vec!["6:20 the environment variable NOT_SET is not set: set it, or write ${NOT_SET:-default}"]),
+        // Digests and notices.
+        ("0 8 * * mon-fri", "0 8 * *", vec!["15:24 `0 8 * *` is no schedule: Pattern must have between 5 and 7 fields"]),
+        ("0 8 * * mon-fri", "0 0 30 2 *", vec!["15:24 `0 0 30 2 *` is no schedule: no such time ever comes"]),
+        ("Europe/Zurich", "Europe/Zürich", vec!["15:53 there is no time zone `Europe/Zürich`"]),
+        ("notify: [oncall] }\nnotices", "notify: [oncal] }\nnotices", vec!["15:77 there is no channel `oncal`"]),
+        ("notify: [oncall] }\nnotices", "notify: [] }\nnotices", vec!["15:76 the list is empty"]),
+        ("notify: [oncall] }\nnotices", "notify: oncall, skip_empty: 1 }\nnotices", vec!["15:96 expected true or false, found a number"]),
+        ("notices: { notify: [oncall] }", "notices: { notify: [oncall], source_down_after: 1s }", vec!["16:49 must be from 1m to 7d"]),
+        ("notices: { notify: [oncall] }", "notices: [oncall]", vec!["16:10 expected the notices' settings, found a list"]),
+    ] {
+        check(from, to, &expected);
+    }
+}
+
+#[test]
+fn what_the_config_can_say_it_may_say() {
+    for (from, to) in [
+        ("    region: us", "    poll_every: 1h\n    start: 24h"),
+        ("    kind: slack", "    kind: slack\n    rate: 30 per minute\n    fallback: hook\n    timeout: 500ms"),
+        ("    kind: slack", "    kind: slack\n    rate: unlimited\n    give_up_after: 1w"),
+        ("    kind: slack", "    kind: slack\n    rate: 5 per 10s\n    template: alert"),
+        ("sqlite:jobs.db", "sqlite:///var/lib/jobs.db"),
+        ("'127.0.0.1:0'", "'[::1]:8080'"),
+        ("'127.0.0.1:0'", "'0.0.0.0:80', token: 0123456789abcdef"),
+        ("server: { listen: '127.0.0.1:0' }\n", ""),
+        ("storage: { url: 'sqlite:jobs.db', keep: 90d }\n", "storage: {}\n"),
+        ("timezone: Europe/Zurich, notify: [oncall]", "notify: oncall, when: { state: failed }, skip_empty: true"),
+    ] {
+        check(from, to, &[]);
+    }
+}
+
+#[test]
+fn all_mistakes_of_all_files_are_told_at_once_with_the_nearest_name() {
+    let wrong =
+        GOOD.replace("region: us", "regoin: us").replace("kind: slack", "kind: slak").replace("90d", "90").replace("sqlite:", "sqlit:");
+    let rules = format!("{}{}", RULES.replace("hook", "hok"), "  - nmae: x\n");
+    let (folder, config, faults) = load(&wrong, &rules);
+    assert!(config.is_none());
+    let told = errors(folder.path(), &faults);
+    for start in ["4:5 ", "9:11 ", "18:17 ", "18:40 ", "rules/a.yaml:4:22 ", "rules/a.yaml:5:5 "] {
+        assert!(told.iter().any(|told| told.starts_with(start)), "{start} in {told:?}");
+    }
+    let report = config::report(&faults, false);
+    for hint in ["did you mean `region`?", "did you mean `slack`?", "did you mean `hook`?", "did you mean `name`?"] {
+        assert!(report.contains(hint), "{hint} in {report}");
+    }
+    assert!(
+        report.contains("jobrelay.yaml:9:11: error: there is no kind of channel `slak`\n  |\n9 |     kind: slak\n  |           ^^^^\n"),
+        "{report}"
+    );
+}
+
+#[test]
+fn fallbacks_in_a_circle_are_told_once() {
+    let circle =
+        GOOD.replace("kind: slack", "kind: slack\n    fallback: hook").replace("kind: webhook", "kind: webhook\n    fallback: oncall");
+    let (folder, _, faults) = load(&circle, RULES);
+    assert_eq!(errors(folder.path(), &faults), ["10:15 fallbacks lead in a circle: oncall, then hook, then oncall"]);
+}
+
+#[test]
+fn without_sources_or_channels_it_says_what_to_do() {
+    let (folder, _, faults) = load("", "");
+    assert_eq!(errors(folder.path(), &faults), ["1:1 expected a mapping with `sources` and `channels`, found nothing"]);
+    let (folder, _, faults) = load("sources:\nchannels: {}\n", "");
+    assert_eq!(errors(folder.path(), &faults), ["1:9 there is no source", "2:11 there is no channel"]);
+    assert!(config::report(&faults, false).contains("jobrelay init"));
+}
+
+#[test]
+fn what_works_but_surely_not_as_meant_is_warned_of() {
+    let warnings = |config: &str, rules: &str| {
+        let (_folder, config, faults) = load(config, rules);
+        assert!(config.is_some(), "{}", config::report(&faults, false));
+        faults.sorted().iter().map(|fault| fault.message.clone()).collect::<Vec<_>>()
+    };
+    let unused = warnings(GOOD, &RULES.replace("[oncall, hook]", "oncall"));
+    assert!(unused.iter().any(|message| message.contains("`hook`")), "{unused:?}");
+    let none = warnings(GOOD, "");
+    assert!(none.iter().any(|message| message.contains("no rule")), "{none:?}");
+    let placeholder = warnings(&GOOD.replace("${SECRET}", "${NOT_SET:-replace-me}"), RULES);
+    assert!(placeholder.iter().any(|message| message.contains("placeholder")), "{placeholder:?}");
+    let open = warnings(&GOOD.replace("${SECRET}", "literal"), RULES);
+    assert!(open.iter().any(|message| message.contains("other users")), "{open:?}");
+    assert!(!warnings(GOOD, RULES).iter().any(|message| message.contains("other users")));
+}
+
+#[test]
+fn a_byte_order_mark_and_windows_line_ends_do_no_harm() {
+    let (folder, config, faults) = load(&format!("\u{feff}{}", GOOD.replace('\n', "\r\n")), RULES);
+    assert_eq!(errors(folder.path(), &faults), Vec::<String>::new());
+    assert!(config.is_some());
+}
+
+const CANARY: &str = "CANARY-9d1f";
+
+/// Every secret field holds the canary; the ways in which such a file can be broken.
+fn canaries() -> Vec<String> {
+    let good = format!(
+        "sources:\n  contoso:\n    kind: aos_scan_jobs\n    base_url: http://127.0.0.1:9\n    token_url: http://127.0.0.1:9/{CANARY}\n    client_id: app\n    client_secret: '{CANARY}'\nchannels:\n  oncall: {{ kind: slack, url: 'http://127.0.0.1:9/{CANARY}' }} # {CANARY}\n  scans:\n    kind: teams\n    url: \"http://127.0.0.1:9/{CANARY}\"\n  admins:\n    kind: email\n    smtp: smtp://user:{CANARY}@127.0.0.1:9\n    from: a@contoso.example\n    to: [b@contoso.example]\n  hook:\n    kind: webhook\n    url: http://127.0.0.1:9/{CANARY}\n    secret: {CANARY}-0123456789-0123456789\n    headers: {{ Authorization: 'Bearer {CANARY}' }}\nserver: {{ listen: '127.0.0.1:0', token: {CANARY}-0123456789 }}\nstorage: {{ url: 'sqlite:jobs.db' }}\n"
+    );
+    let mut broken: Vec<String> = vec![good.clone()];
+    // Each line: its key mistyped, its value of another shape, its quotes and brackets left open, a tab, a sign too many.
+    let lines: Vec<&str> = good.lines().collect();
+    for (at, line) in lines.iter().enumerate() {
+        let with = |changed: String| {
+            let mut lines = lines.clone();
+            lines[at] = &changed;
+            lines.join("\n") + "\n"
+        };
+        let Some((key, value)) = line.split_once(':') else { continue };
+        broken.push(with(format!("{key}x:{value}")));
+        broken.push(with(format!("{key}:{}", value.trim_start())));
+        broken.push(with(format!("{line}\n{line}")));
+        broken.push(with(format!("{key}: [{value}]")));
+        broken.push(with(format!("{key}: {{ a:{value} }}")));
+        broken.push(with(format!("{key}: [{value}")));
+        broken.push(with(format!("{key}: \"{value}")));
+        broken.push(with(format!("{key}: *{}", value.trim_start())));
+        broken.push(with(format!("{key}: !{}", value.trim_start())));
+        broken.push(with(format!("{key}: !!int {}", value.trim_start())));
+        broken.push(with(format!("{key}: @{}", value.trim_start())));
+        broken.push(with(format!("{key}: x: {}", value.trim_start())));
+        broken.push(with(format!("{key} {value}")));
+        broken.push(with(format!("\t{line}")));
+        broken.push(with(format!("{line} }} ]")));
+        broken.push(with(format!("{key}: |\n{value}\n    {CANARY}")));
+        broken.push(with(format!("{key}: '{value}\n{CANARY}")));
+    }
+    broken
+}
+
+#[test]
+fn no_secret_is_ever_shown_however_broken_the_file() {
+    let rules = "rules:\n  - name: failed\n    when: { state: failed }\n    notify: [oncall, scans, admins, hook]\n";
+    for broken in canaries() {
+        let (_folder, config, faults) = load(&broken, rules);
+        let listing = serde_json::to_string(&config::listing(&faults)).unwrap();
+        for shown in [config::report(&faults, false), config::report(&faults, true), listing, format!("{config:?}")] {
+            assert!(!shown.contains(CANARY), "{broken}\n----\n{shown}");
+        }
+    }
+}
+
+#[test]
+fn no_command_shows_a_secret() {
+    let canaries = canaries();
+    let rules = "rules:\n  - name: failed\n    when: { state: failed }\n    notify: [oncall, scans, admins, hook]\n";
+    for config in [&canaries[0], &canaries[1], &canaries[9], &canaries[50]] {
+        let home = Home::new(config, rules);
+        for args in [
+            vec!["check"],
+            vec!["check", "--connect"],
+            vec!["check", "--format", "json"],
+            vec!["send", "oncall"],
+            vec!["send", "hook"],
+            vec!["send", "admins"],
+            vec!["--log-level", "trace", "send", "scans"],
+            vec!["jobs"],
+        ] {
+            let output = home.run(&args);
+            let shown = text(&output.stdout) + &text(&output.stderr);
+            assert!(!shown.contains(CANARY), "{args:?}\n{shown}");
+        }
+    }
+}
+
+#[test]
+fn hostile_files_are_refused_in_less_than_a_second() {
+    let bomb = ('b'..='m').fold("a: &a [x,x,x,x,x,x,x,x,x]\n".to_owned(), |text, name| {
+        let before = char::from_u32(name as u32 - 1).unwrap();
+        format!("{text}{name}: &{name} [{}]\n", vec![format!("*{before}"); 9].join(","))
+    });
+    for hostile in [bomb, "[".repeat(100_000), "{a: ".repeat(100_000), "- ".repeat(100_000)] {
+        for (config, rules) in [(hostile.as_str(), RULES), (GOOD, hostile.as_str())] {
+            let began = Instant::now();
+            let (_folder, config, faults) = load(config, rules);
+            assert!(config.is_none() && faults.any_error());
+            let _ = config::report(&faults, false);
+            assert!(began.elapsed() < Duration::from_secs(1), "{:?}", began.elapsed());
+        }
+    }
+}
+
+#[test]
+fn a_pipe_among_the_rules_is_refused_and_not_waited_for() {
+    let home = Home::new(GOOD, RULES);
+    assert!(std::process::Command::new("mkfifo").arg(home.path("rules/pipe.yaml")).status().unwrap().success());
+    let (_, faults) = config::load(&home.path("jobrelay.yaml"), &variables());
+    assert!(config::report(&faults, false).contains("pipe.yaml: error: can't read this file: it is no regular file"));
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(64))]
+    #[test]
+    fn no_text_makes_it_panic(at in 0..GOOD.len(), cut in 0..40_usize, put in "[ -~\n]{0,12}|\u{feff}|\t|ä|&a |\\*a|<<: |!!int |\\$\\{|\\}") {
+        let end = (at + cut).min(GOOD.len());
+        let (_folder, config, faults) = load(&format!("{}{put}{}", &GOOD[..at], &GOOD[end..]), RULES);
+        prop_assert_eq!(config.is_some(), !faults.any_error());
+        let _ = config::report(&faults, true);
+    }
+}
+
+#[test]
+fn what_init_writes_passes_check_with_nothing_set_and_does_not_run() {
+    let folder = tempfile::tempdir().unwrap();
+    let jobrelay = |args: &[&str]| command(folder.path()).args(args).output().unwrap();
+    let init = jobrelay(&["init", "new/home"]);
+    assert!(init.status.success(), "{}", text(&init.stderr));
+    for file in ["jobrelay.yaml", ".env.example", "rules/scans.yaml", "templates/README.md"] {
+        assert!(folder.path().join("new/home").join(file).is_file(), "{file}");
+    }
+    let check = jobrelay(&["--config", "new/home/jobrelay.yaml", "check"]);
+    assert!(check.status.success(), "{}{}", text(&check.stdout), text(&check.stderr));
+    assert!(text(&check.stdout).contains("placeholder") && text(&check.stdout).contains("ok: 1 source"), "{}", text(&check.stdout));
+    let run = jobrelay(&["--config", "new/home/jobrelay.yaml", "run"]);
+    assert_eq!(run.status.code(), Some(1));
+    assert!(text(&run.stderr).contains(".env.example"), "{}", text(&run.stderr));
+
+    let again = jobrelay(&["init", "new/home"]);
+    assert_eq!(again.status.code(), Some(1));
+    assert!(text(&again.stderr).contains("new/home/jobrelay.yaml"), "{}", text(&again.stderr));
+    fs::remove_dir_all(folder.path().join("new/home/rules")).unwrap();
+    assert_eq!(jobrelay(&["init", "new/home"]).status.code(), Some(1));
+    assert!(!folder.path().join("new/home/rules").exists(), "nothing is written where anything is in the way");
+}
+
+#[test]
+fn every_variable_of_inits_config_is_in_its_list() {
+    let folder = tempfile::tempdir().unwrap();
+    assert!(command(folder.path()).args(["init"]).status().unwrap().success());
+    let config = fs::read_to_string(folder.path().join("jobrelay.yaml")).unwrap();
+    let list = fs::read_to_string(folder.path().join(".env.example")).unwrap();
+    let body = config.split_once("\nsources:").unwrap().1;
+    for (_, name) in regex::Regex::new(r"\$\{([A-Z_]+)").unwrap().captures_iter(body).map(|found| found.extract::<1>()) {
+        assert!(list.contains(&format!("{}=", name[0])), "{} in {list}", name[0]);
+    }
+    #[cfg(unix)]
+    for file in ["jobrelay.yaml", ".env.example"] {
+        use std::os::unix::fs::PermissionsExt;
+        assert_eq!(fs::metadata(folder.path().join(file)).unwrap().permissions().mode() & 0o777, 0o600);
+    }
+}
+
+#[test]
+fn exit_codes_tell_a_wrong_config_from_a_wrong_command_line() {
+    let home = Home::new("sources: {}\n", "");
+    for (args, code) in [
+        (vec!["check"], 1),
+        (vec!["run"], 1),
+        (vec!["--config", "nowhere.yaml", "check"], 1),
+        (vec!["chekc"], 2),
+        (vec![], 2),
+        (vec!["check", "--format", "xml"], 2),
+        (vec!["completions", "tcsh"], 2),
+        (vec!["completions", "bash"], 0),
+        (vec!["completions", "fish"], 0),
+        (vec!["--version"], 0),
+        (vec!["--help"], 0),
+    ] {
+        assert_eq!(home.run(&args).status.code(), Some(code), "{args:?}");
+    }
+    let json = home.run(&["check", "--format", "json"]);
+    let listed: serde_json::Value = serde_json::from_slice(&json.stdout).unwrap();
+    assert_eq!(listed[0]["message"], "there is no channel");
+    assert_eq!((&listed[0]["file"], &listed[0]["line"], &listed[0]["column"]), (&"jobrelay.yaml".into(), &1.into(), &1.into()));
+}
