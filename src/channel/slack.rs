@@ -27,7 +27,7 @@ pub const KIND: Kind = Kind {
     name: "slack",
     example: "kind: slack\n\
               # In Slack: your app > Incoming Webhooks > Add New Webhook; the whole address is a secret.\n\
-              url: ${SLACK_WEBHOOK_URL}\n",
+              url: ${SLACK_WEBHOOK_URL:-https://hooks.slack.com/services/replace-me}\n",
     read,
 };
 

@@ -19,6 +19,8 @@ use crate::{
 /// Whether this version does not send digests and notices yet: each is then told by a warning where it stands.
 pub const NOT_SENT_YET: bool = true;
 
+/// How many fields a schedule has.
+const FIELDS: usize = 5;
 /// How long a source may be down before someone is told.
 const DOWN_AFTER: std::ops::RangeInclusive<Duration> = Duration::from_secs(60)..=Duration::from_secs(7 * 24 * 3600);
 const DOWN_AFTER_DEFAULT: Duration = Duration::from_secs(15 * 60);
@@ -56,7 +58,7 @@ fn timezone(node: &Node, faults: &mut Faults) -> Option<TimeZone> {
     let name = text(node, faults)?;
     let zone = TimeZone::get(&name).ok();
     if zone.is_none() {
-        let message = if node.filled { "not a known time zone".to_owned() } else { format!("there is no time zone `{name}`") };
+        let message = if node.filled { "unknown time zone".to_owned() } else { format!("unknown time zone `{name}`") };
         let zones = jiff::tz::db();
         let names: Vec<String> = zones.available().map(|zone| zone.as_str().to_owned()).collect();
         let hint = near(&name, names.iter().map(String::as_str))
@@ -77,8 +79,10 @@ fn schedule(node: &Node, zone: &TimeZone, faults: &mut Faults) -> Option<Cron> {
     let cron = match CronParser::builder().seconds(Seconds::Disallowed).year(Year::Disallowed).build().parse(&written) {
         Ok(cron) => cron,
         Err(error) => {
-            let why = match &error {
-                CronError::InvalidPattern(why) | CronError::IllegalCharacters(why) | CronError::ComponentError(why) => why.clone(),
+            let fields = written.split_whitespace().count();
+            let why = match error {
+                _ if fields != FIELDS => format!("it has {fields} fields"),
+                CronError::InvalidPattern(why) | CronError::IllegalCharacters(why) | CronError::ComponentError(why) => why,
                 other => other.to_string(),
             };
             faults.push(wrong(why.trim_end_matches('.')));

@@ -21,7 +21,7 @@ pub fn check_name(at: &Node, name: &str, faults: &mut Faults) {
 
 /// A fault about something unknown, with the nearest known name or the list of all.
 pub fn unknown(at: &Node, what: &str, name: &str, known: &[&str]) -> Fault {
-    let message = if at.filled { format!("there is no such {what}") } else { format!("there is no {what} `{name}`") };
+    let message = if at.filled { format!("unknown {what}") } else { format!("unknown {what} `{name}`") };
     let hint = match near(name, known.iter().copied()) {
         Some(nearest) => format!("did you mean `{nearest}`?"),
         None if known.is_empty() => format!("there is no {what} at all"),

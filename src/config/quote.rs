@@ -2,7 +2,7 @@
 
 use std::{collections::HashMap, ops::Range, sync::Arc};
 
-use super::secrets;
+use super::{PLACEHOLDER, secrets};
 use crate::document::{Fault, Faults, Place, Source};
 
 /// What stands in the place of a secret.
@@ -54,12 +54,34 @@ impl<'f> Quoter<'f> {
 
 fn read(source: &Arc<Source>, faults: &Faults) -> File {
     let lines = std::iter::once(0).chain(source.text.match_indices('\n').map(|(at, _)| at + 1)).collect();
-    let mut hidden: Vec<Range<usize>> = faults.hidden_in(source).filter(|range| !range.is_empty()).collect();
+    let telling = |range: &Range<usize>| !source.text.get(range.clone()).is_some_and(is_reference);
+    let whole = |range| with_what_stands_before(&source.text, range);
+    let mut hidden: Vec<Range<usize>> = faults.hidden_in(source).filter(telling).map(whole).collect();
     if faults.is_broken(source) {
         hidden.extend(secrets::in_broken_text(&source.text));
     }
     hidden.sort_by_key(|range| range.start);
     File { lines, hidden }
+}
+
+/// Whether a value is nothing but `${NAME}` or `${file:PATH}`, which tells where a secret is and not what it is. A default may
+/// be one, unless it is a placeholder.
+fn is_reference(written: &str) -> bool {
+    let bare = written.trim_matches(['"', '\'']);
+    let inner = bare.strip_prefix("${").and_then(|rest| rest.strip_suffix('}')).filter(|inner| !inner.contains(['$', '{', '}']));
+    inner.is_some_and(|inner| inner.split_once(":-").is_none_or(|(_, default)| default.to_lowercase().contains(PLACEHOLDER)))
+}
+
+/// A value with the tag and the anchor before it: `!hunter2` is a tag and an empty value. Of an empty one, the rest of the
+/// line.
+fn with_what_stands_before(text: &str, range: Range<usize>) -> Range<usize> {
+    let line = text.get(..range.start).map_or(0, |before| before.rfind('\n').map_or(0, |at| at + 1));
+    let before = text.get(line..range.start).unwrap_or_default().trim_end();
+    let word = before.rfind(|c: char| c.is_whitespace() || matches!(c, ',' | '{' | '[')).map_or(0, |at| at + 1);
+    let start = if before[word..].starts_with(['!', '&']) { line + word } else { range.start };
+    let rest = || text.get(range.start..).and_then(|rest| rest.split('\n').next()).map_or(0, |rest| rest.trim_end().len());
+    let end = if range.is_empty() { range.start + rest() } else { range.end };
+    start..end
 }
 
 /// The length of the word that a text begins with: up to a blank or a sign of YAML's.
@@ -78,7 +100,7 @@ fn blanked(text: &str, line: Range<usize>, marked: Range<usize>, hidden: &[Range
         quote.text.push_str(text.get(from.clone()).unwrap_or_default());
         moved.push((from, to..quote.text.len()));
     };
-    for range in hidden.iter().filter(|range| range.start < line.end && range.end > line.start) {
+    for range in hidden.iter().filter(|range| !range.is_empty() && range.start < line.end && range.end > line.start) {
         let (start, end) = (range.start.max(line.start), range.end.min(line.end));
         if end <= at {
             continue;
@@ -153,6 +175,16 @@ mod tests {
     #[test]
     fn a_line_in_the_middle_of_something_hidden_shows_nothing() {
         assert_eq!(quote("a: |\n  s3\n  s4\n", 2, 3, 7..9, &[7..15]).1, "  [hidden]");
+    }
+
+    #[test]
+    fn a_reference_is_no_secret_unless_it_has_a_default() {
+        for text in ["${NAME}", "'${NAME}'", "${file:/run/secrets/x}", "${NAME:-replace-me}", "${NAME:-https://x.example/REPLACE-ME}"] {
+            assert!(is_reference(text), "{text}");
+        }
+        for text in ["", "s3", "${NAME:-s3}", "s3${NAME}", "${NAME}s3", "${A}s3${B}", "${NAME", "'${NAME}s3'"] {
+            assert!(!is_reference(text), "{text}");
+        }
     }
 
     #[test]

@@ -9,6 +9,9 @@ const SECRET_WORDS: [&str; 11] = ["secret", "password", "passwd", "token", "url"
 /// Whole keys whose mistyped forms count as well.
 const SECRET_KEYS: [&str; 6] = ["client_secret", "password", "secret", "token", "smtp", "headers"];
 
+/// A longer line of a broken file, in bytes, is hidden whole: no one writes such a line, and to search it takes time.
+const LONG_LINE: usize = 2_000;
+
 /// Whether the value under `key` may be a secret.
 fn sounds_secret(key: &str) -> bool {
     let key = key.to_lowercase();
@@ -41,7 +44,8 @@ pub fn in_broken_text(text: &str) -> Vec<Range<usize>> {
     let mut start = 0;
     for line in text.split_inclusive('\n') {
         let depth = line.len() - line.trim_start_matches([' ', '-', '\t']).len();
-        if within.is_some_and(|above| depth > above || first_key(line).is_none()) && !line.trim().is_empty() {
+        let goes_on = within.is_some_and(|above| depth > above || first_key(line).is_none()) && !line.trim().is_empty();
+        if goes_on || line.len() > LONG_LINE {
             hidden.push(start..start + line.len());
         } else {
             within = None;
@@ -62,8 +66,14 @@ fn first_key(line: &str) -> Option<&str> {
     (plain && (rest.is_empty() || rest.starts_with([' ', '\t', '\r', '\n']))).then_some(key)
 }
 
-/// Where the value of the first key that sounds like a secret begins: behind its colon (or `=`, where the slip is that).
+/// Where the value of the first key that sounds like a secret begins: behind its colon, or `=` or a blank where the slip is
+/// that.
 fn behind_secret_key(line: &str) -> Option<usize> {
+    let start = line.len() - line.trim_start_matches([' ', '-', '\t']).len();
+    let first = line[start..].find(|c: char| c.is_whitespace() || matches!(c, ':' | '=')).map_or(line.len(), |at| start + at);
+    if line[first..].starts_with([' ', '\t']) && sounds_secret(&line[start..first]) {
+        return Some(first);
+    }
     line.char_indices().filter(|(_, c)| matches!(c, ':' | '=')).find_map(|(at, _)| {
         let before = &line[..at];
         let word = before.rsplit(|c: char| !(c.is_alphanumeric() || matches!(c, '_' | '-' | '"' | '\''))).find(|word| !word.is_empty())?;
@@ -121,15 +131,14 @@ mod tests {
 
     #[test]
     fn of_a_broken_text_no_line_of_a_secret_is_left() {
-        let text =
-            "a:\n  url: 'CANARY\n    CANARY\n  CANARY\n  rate: 5\n  b: { x: 1, secret: CANARY,\n    y: CANARY }\n- token=CANARY\nc: [\n";
+        let text = "a:\n  url: 'CANARY\n    CANARY\n  CANARY\n  rate: 5\n  b: { x: 1, secret: CANARY,\n    y: CANARY }\n- token=CANARY\nd:\n  token CANARY\nc: [\n";
         let hidden = in_broken_text(text);
         let mut shown = text.to_owned();
         for range in hidden.iter().rev() {
             shown.replace_range(range.clone(), "\n");
         }
         assert!(!shown.contains("CANARY"), "{shown}");
-        for left in ["a:", "  url:", "  rate: 5", "x: 1, secret:", "c: ["] {
+        for left in ["a:", "  url:", "  rate: 5", "x: 1, secret:", "  token", "c: ["] {
             assert!(shown.contains(left), "{left} in {shown}");
         }
     }

@@ -19,6 +19,8 @@ impl<'a> Fields<'a> {
     /// Opens a mapping. Keys that are no text or stand twice are told.
     pub fn open(node: &'a Node, what: &str, faults: &mut Faults) -> Option<Self> {
         let Value::Map(pairs) = &node.value else {
+            // `oncall: https://…` is an easy slip, and the text a secret.
+            faults.cover(node);
             expected(node, what, faults);
             return None;
         };

@@ -97,22 +97,16 @@ fn the_good_one_is_read_as_it_stands() {
 
 #[test]
 fn each_mistake_is_told_where_it_stands() {
-    let spell = "five fields: minute";
-    let _ = spell;
     for (from, to, expected) in [
         // Keys.
         ("    region: us", "    regoin: us", vec!["4:5 unknown key `regoin`"]),
         ("server:", "sever:", vec!["17:1 unknown key `sever`"]),
         ("    region: us", "    region: us\n    kind: aos_scan_jobs", vec!["5:5 the key `kind` stands here a second time"]),
-        ("  hook:", "  oncall:", vec!["11:3 the key `oncall` stands here a second time", "rules/a.yaml:4:22 there is no channel `hook`"]),
-        (
-            "  hook:",
-            "  ho/ok:",
-            vec!["11:3 not a name: use letters, digits, `-`, `_` and `.`", "rules/a.yaml:4:22 there is no channel `hook`"],
-        ),
+        ("  hook:", "  oncall:", vec!["11:3 the key `oncall` stands here a second time", "rules/a.yaml:4:22 unknown channel `hook`"]),
+        ("  hook:", "  ho/ok:", vec!["11:3 not a name: use letters, digits, `-`, `_` and `.`", "rules/a.yaml:4:22 unknown channel `hook`"]),
         ("    kind: slack\n", "", vec!["9:5 the key `kind` is missing"]),
-        ("kind: slack", "kind: slak", vec!["9:11 there is no kind of channel `slak`"]),
-        ("kind: aos_scan_jobs", "kind: aos_scan_job", vec!["3:11 there is no kind of source `aos_scan_job`"]),
+        ("kind: slack", "kind: slak", vec!["9:11 unknown kind of channel `slak`"]),
+        ("kind: aos_scan_jobs", "kind: aos_scan_job", vec!["3:11 unknown kind of source `aos_scan_job`"]),
         // Values.
         ("    region: us", "    poll_every: 1s", vec!["4:17 must be from 5s to 1h"]),
         (
@@ -123,17 +117,17 @@ fn each_mistake_is_told_where_it_stands() {
         ("    region: us", "    start: [now]", vec!["4:12 expected text, found a list"]),
         ("    kind: slack", "    kind: slack\n    rate: often", vec!["10:11 `often` is no rate"]),
         ("    kind: slack", "    kind: slack\n    rate: 0 per second", vec!["10:11 `0 per second` is no rate"]),
-        ("    kind: slack", "    kind: slack\n    template: loud", vec!["10:15 there is no template set `loud`"]),
+        ("    kind: slack", "    kind: slack\n    template: loud", vec!["10:15 unknown template set `loud`"]),
         ("    kind: slack", "    kind: slack\n    timeout: 1d", vec!["10:14 must be from 0.1s to 10m"]),
         ("    kind: slack", "    kind: slack\n    give_up_after: 0s", vec!["10:20 must be from 1s to 366d"]),
-        ("    kind: slack", "    kind: slack\n    fallback: hok", vec!["10:15 there is no channel `hok`"]),
+        ("    kind: slack", "    kind: slack\n    fallback: hok", vec!["10:15 unknown channel `hok`"]),
         ("    kind: slack", "    kind: slack\n    fallback: oncall", vec!["10:15 a channel can't fall back on itself"]),
         ("keep: 90d", "keep: 90", vec!["18:41 `90` is no duration: write a number and a unit, as in 90s, 30m, 1h30m or 2d"]),
         ("sqlite:jobs.db", "mysql://h/db", vec!["18:17 not the URL of a database"]),
         ("sqlite:jobs.db", "postgres://u:canary@h/db", vec!["18:17 this version does not have PostgreSQL yet"]),
         ("'127.0.0.1:0'", "'localhost'", vec!["17:19 `localhost` is no address to listen on"]),
         ("'127.0.0.1:0'", "'0.0.0.0:80'", vec!["17:19 an address that others can reach needs a `token`"]),
-        ("'127.0.0.1:0'", "'[::]:80', token: short", vec!["17:36 the token is shorter than 16 characters"]),
+        ("'127.0.0.1:0'", "'[::]:80', token: short", vec!["17:37 the token is shorter than 16 characters"]),
         ("'127.0.0.1:0'", "'127.0.0.1:0', public_url: jobrelay", vec!["17:46 not an address of a web page"]),
         // What is filled in is never repeated.
         ("'127.0.0.1:0'", "'${SHORT}'", vec!["17:19 not an address to listen on"]),
@@ -141,10 +135,10 @@ fn each_mistake_is_told_where_it_stands() {
         ("    kind: slack", "    kind: slack\n    rate: ${SHORT}", vec!["10:11 not a rate"]),
         ("${SECRET}", "${NOT_SET}", vec!["6:20 the environment variable NOT_SET is not set: set it, or write ${NOT_SET:-default}"]),
         // Digests and notices.
-        ("0 8 * * mon-fri", "0 8 * *", vec!["15:24 `0 8 * *` is no schedule: Pattern must have between 5 and 7 fields"]),
+        ("0 8 * * mon-fri", "0 8 * *", vec!["15:24 `0 8 * *` is no schedule: it has 4 fields"]),
         ("0 8 * * mon-fri", "0 0 30 2 *", vec!["15:24 `0 0 30 2 *` is no schedule: no such time ever comes"]),
-        ("Europe/Zurich", "Europe/Zürich", vec!["15:53 there is no time zone `Europe/Zürich`"]),
-        ("notify: [oncall] }\nnotices", "notify: [oncal] }\nnotices", vec!["15:77 there is no channel `oncal`"]),
+        ("Europe/Zurich", "Europe/Zürich", vec!["15:53 unknown time zone `Europe/Zürich`"]),
+        ("notify: [oncall] }\nnotices", "notify: [oncal] }\nnotices", vec!["15:77 unknown channel `oncal`"]),
         ("notify: [oncall] }\nnotices", "notify: [] }\nnotices", vec!["15:76 the list is empty"]),
         ("notify: [oncall] }\nnotices", "notify: oncall, skip_empty: 1 }\nnotices", vec!["15:96 expected true or false, found a number"]),
         ("notices: { notify: [oncall] }", "notices: { notify: [oncall], source_down_after: 1s }", vec!["16:49 must be from 1m to 7d"]),
@@ -188,7 +182,7 @@ fn all_mistakes_of_all_files_are_told_at_once_with_the_nearest_name() {
         assert!(report.contains(hint), "{hint} in {report}");
     }
     assert!(
-        report.contains("jobrelay.yaml:9:11: error: there is no kind of channel `slak`\n  |\n9 |     kind: slak\n  |           ^^^^\n"),
+        report.contains("jobrelay.yaml:9:11: error: unknown kind of channel `slak`\n  |\n9 |     kind: slak\n  |           ^^^^\n"),
         "{report}"
     );
 }
@@ -206,7 +200,7 @@ fn without_sources_or_channels_it_says_what_to_do() {
     let (folder, _, faults) = load("", "");
     assert_eq!(errors(folder.path(), &faults), ["1:1 expected a mapping with `sources` and `channels`, found nothing"]);
     let (folder, _, faults) = load("sources:\nchannels: {}\n", "");
-    assert_eq!(errors(folder.path(), &faults), ["1:9 there is no source", "2:11 there is no channel"]);
+    assert_eq!(errors(folder.path(), &faults), ["1:8 there is no source", "2:11 there is no channel"]);
     assert!(config::report(&faults, false).contains("jobrelay init"));
 }
 
@@ -276,13 +270,15 @@ fn canaries() -> Vec<String> {
 #[test]
 fn no_secret_is_ever_shown_however_broken_the_file() {
     let rules = "rules:\n  - name: failed\n    when: { state: failed }\n    notify: [oncall, scans, admins, hook]\n";
+    let mut leaks = Vec::new();
     for broken in canaries() {
         let (_folder, config, faults) = load(&broken, rules);
         let listing = serde_json::to_string(&config::listing(&faults)).unwrap();
         for shown in [config::report(&faults, false), config::report(&faults, true), listing, format!("{config:?}")] {
-            assert!(!shown.contains(CANARY), "{broken}\n----\n{shown}");
+            leaks.extend(shown.lines().filter(|line| line.contains(CANARY)).map(str::to_owned));
         }
     }
+    assert!(leaks.is_empty(), "{}", leaks.join("\n"));
 }
 
 #[test]
