@@ -16,7 +16,7 @@ pub struct Habits {
     pub look_back: Duration,
     /// Whether jobs that run are looked up until they end, wherever they stand.
     pub track_open: bool,
-    /// How often the whole list is read; none means never.
+    /// How often the whole list is read again; none means never.
     pub reconcile_every: Option<Duration>,
 }
 
@@ -50,7 +50,7 @@ impl Habits {
     /// after a gap longer than the look-back, and every so often.
     #[must_use]
     pub fn whole(&self, past: &Past, began: Timestamp) -> bool {
-        let Some(every) = self.reconcile_every else { return past.swept.is_none() };
+        let Some(every) = self.reconcile_every else { return false };
         let (Some(swept), Some(swept_whole)) = (past.swept, past.swept_whole) else { return true };
         // A server clock that was set back must not put the next one off for ever.
         past.incomplete || swept > began || past_by(swept, began) > self.look_back || past_by(swept_whole, began) >= every

@@ -7,6 +7,9 @@ mod sweep;
 mod take_in;
 mod turn;
 
+#[cfg(test)]
+mod model;
+
 use std::{collections::HashMap, sync::Arc, time::Duration};
 
 use tokio::time::Instant;

@@ -1,0 +1,175 @@
+//! A store in memory that dies well: each write stands whole or not at all, and a test may drop its caller between the two.
+
+use std::{
+    collections::BTreeMap,
+    sync::{Mutex, MutexGuard},
+    time::Duration,
+};
+
+use async_trait::async_trait;
+use jiff::Timestamp;
+
+use crate::{
+    domain::{Delivery, Job, Name},
+    store::{
+        AlertFilter, AlertRow, Claim, DeliveryFilter, Intake, JobFilter, JobRow, Known, OpenJob, Retry, RollUp, Settlement, SourceRecord,
+        Store, StoreError, Tally,
+    },
+};
+
+/// How long a write takes before and after it stands: the instants at which a test may kill its caller.
+const WRITE: Duration = Duration::from_millis(4);
+
+#[derive(Default)]
+struct Tables {
+    record: Option<SourceRecord>,
+    jobs: BTreeMap<String, (Job, u32, bool)>,
+    alerts: BTreeMap<(String, u32, Name), Job>,
+    raised: u64,
+    quarantine: usize,
+}
+
+/// What `Intake` needs of a store, in memory; the rest it never asks for.
+#[derive(Default)]
+pub struct MemoryStore(Mutex<Tables>);
+
+impl MemoryStore {
+    fn tables(&self) -> MutexGuard<'_, Tables> {
+        self.0.lock().unwrap()
+    }
+
+    /// Every alert: the job as it stood, by id and run.
+    pub fn alerts_raised(&self) -> Vec<(String, u32, Job)> {
+        self.tables().alerts.iter().map(|((id, run, _), job)| (id.clone(), *run, job.clone())).collect()
+    }
+
+    pub fn quarantined(&self) -> usize {
+        self.tables().quarantine
+    }
+
+    pub fn cut(&self) -> Option<Timestamp> {
+        self.tables().record.map(|record| record.cut)
+    }
+
+    pub fn has_baseline(&self) -> bool {
+        self.tables().record.is_some_and(|record| record.baseline)
+    }
+
+    async fn write<T>(&self, change: impl FnOnce(&mut Tables) -> T) -> T {
+        tokio::time::sleep(WRITE).await;
+        let result = change(&mut self.tables());
+        tokio::time::sleep(WRITE).await;
+        result
+    }
+}
+
+#[async_trait]
+impl Store for MemoryStore {
+    async fn open_source(&self, _: &Name, cut: Timestamp) -> Result<SourceRecord, StoreError> {
+        let new = SourceRecord { cut, baseline: false, watermark: None };
+        Ok(self.write(|tables| *tables.record.get_or_insert(new)).await)
+    }
+
+    async fn end_sweep(&self, _: &Name, watermark: Option<Timestamp>) -> Result<(), StoreError> {
+        self.write(|tables| {
+            if let Some(record) = &mut tables.record {
+                record.baseline = true;
+                record.watermark = record.watermark.max(watermark);
+            }
+        })
+        .await;
+        Ok(())
+    }
+
+    async fn known(&self, _: &Name, ids: Vec<String>) -> Result<Vec<Option<Known>>, StoreError> {
+        let tables = self.tables();
+        let known = |id: &String| {
+            tables.jobs.get(id).map(|(job, run, ended)| Known { run: *run, state: job.state, finished: job.finished, ended: *ended })
+        };
+        Ok(ids.iter().map(known).collect())
+    }
+
+    async fn alerted(&self, _: &Name, job_id: &str, run: u32) -> Result<Vec<Name>, StoreError> {
+        let tables = self.tables();
+        Ok(tables.alerts.keys().filter(|(id, of, _)| id == job_id && *of == run).map(|(.., rule)| rule.clone()).collect())
+    }
+
+    async fn open_jobs(&self, _: &Name) -> Result<Vec<OpenJob>, StoreError> {
+        let tables = self.tables();
+        let open = tables.jobs.values().filter(|(.., ended)| !ended);
+        Ok(open.map(|(job, run, _)| OpenJob { job: job.clone(), run: *run, alerted: Vec::new() }).collect())
+    }
+
+    async fn give_up_on(&self, _: &Name, ids: Vec<String>) -> Result<(), StoreError> {
+        self.write(|tables| {
+            for id in ids {
+                if let Some((.., ended)) = tables.jobs.get_mut(&id) {
+                    *ended = true;
+                }
+            }
+        })
+        .await;
+        Ok(())
+    }
+
+    async fn take_in(&self, intake: Intake) -> Result<(), StoreError> {
+        self.write(|tables| {
+            for change in intake.jobs {
+                let job = (*change.job).clone();
+                let ended = job.is_final();
+                tables.jobs.insert(job.id.clone(), (job, change.run, ended));
+            }
+            for alert in intake.alerts {
+                tables.raised += 1;
+                tables.alerts.entry((alert.job.id.clone(), alert.run, alert.rule)).or_insert_with(|| (*alert.job).clone());
+            }
+            tables.quarantine += intake.unreadable.len();
+        })
+        .await;
+        Ok(())
+    }
+
+    async fn let_through(&self, _: &Name, _: u32) -> Result<Vec<Timestamp>, StoreError> {
+        Ok(Vec::new())
+    }
+
+    async fn held_rules(&self) -> Result<Vec<Name>, StoreError> {
+        Ok(Vec::new())
+    }
+
+    async fn roll_up(&self, _: &Name, _: Timestamp) -> Result<RollUp, StoreError> {
+        unreachable!("intake makes no roll-ups")
+    }
+
+    async fn claim(&self, _: &Name, _: Timestamp, _: u32) -> Result<Claim, StoreError> {
+        unreachable!("intake claims nothing")
+    }
+
+    async fn settle(&self, _: Settlement) -> Result<(), StoreError> {
+        unreachable!("intake settles nothing")
+    }
+
+    async fn retry(&self, _: Retry, _: Timestamp) -> Result<usize, StoreError> {
+        unreachable!("intake retries nothing")
+    }
+
+    async fn jobs(&self, _: JobFilter) -> Result<Vec<JobRow>, StoreError> {
+        unreachable!("intake lists nothing")
+    }
+
+    async fn alerts(&self, _: AlertFilter) -> Result<Vec<AlertRow>, StoreError> {
+        unreachable!("intake lists nothing")
+    }
+
+    async fn deliveries(&self, _: DeliveryFilter) -> Result<Vec<Delivery>, StoreError> {
+        unreachable!("intake lists nothing")
+    }
+
+    async fn tally(&self) -> Result<Tally, StoreError> {
+        unreachable!("intake sums up nothing")
+    }
+
+    fn trouble(&self) -> Option<StoreError> {
+        None
+    }
+}
