@@ -77,16 +77,22 @@ impl<T: Hash + Ord + Clone> Column<T> {
     where
         T: 'p,
     {
-        let mut named: HashMap<T, Bits> =
-            allowed.clone().flat_map(|(_, allowed)| allowed.named()).map(|value| (value.clone(), Bits::none(rules))).collect();
         let mut other = Bits::none(rules);
-        for (number, allowed) in allowed {
+        for (number, allowed) in allowed.clone() {
             if allowed.has(None) {
                 other.add(number);
             }
-            match allowed {
-                Allowed::Only(values) => values.iter().filter_map(|value| named.get_mut(value).map(|bits| bits.add(number))).collect(),
-                Allowed::Except(_) => named.iter_mut().filter(|(value, _)| allowed.has(Some(value))).for_each(|(_, bits)| bits.add(number)),
+        }
+        // As for a value that no rule names, but for the rules that do name it.
+        let mut named = HashMap::new();
+        for (number, allowed) in allowed {
+            for value in allowed.named() {
+                let bits: &mut Bits = named.entry(value.clone()).or_insert_with(|| other.clone());
+                if allowed.has(Some(value)) {
+                    bits.add(number);
+                } else {
+                    bits.remove(number);
+                }
             }
         }
         Self { named, other }
@@ -190,6 +196,12 @@ impl Bits {
     fn add(&mut self, number: Number) {
         if let Some(word) = self.0.get_mut(number as usize / 64) {
             *word |= 1 << (number % 64);
+        }
+    }
+
+    fn remove(&mut self, number: Number) {
+        if let Some(word) = self.0.get_mut(number as usize / 64) {
+            *word &= !(1 << (number % 64));
         }
     }
 

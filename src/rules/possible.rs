@@ -165,7 +165,12 @@ impl<'t> Possible<'t> {
         }
         self.sources = self.sources.join(&other.sources);
         self.names = self.names.zip(other.names).map(|(mut mine, theirs)| {
-            mine.extend(theirs);
+            // Both hold what held around them; told twice, it would grow with every `any` beside.
+            for pattern in theirs {
+                if !mine.iter().any(|known| std::ptr::eq(*known, pattern)) {
+                    mine.push(pattern);
+                }
+            }
             mine
         });
         if starts_later(self.least, other.least) {

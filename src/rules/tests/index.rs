@@ -25,6 +25,8 @@ fn condition() -> impl Strategy<Value = String> {
                 "scan sites",
                 "'scan *'",
                 "'* sites'",
+                "'scan*'",
+                "'*mail sites'",
                 "'*an*'",
                 "'s?an [a-s]*'",
                 "'{scan,nightly} {mail,sites}'",
@@ -121,4 +123,12 @@ fn more_regular_expressions_than_one_set_holds_are_tried_one_by_one() {
         assert_eq!(names(&rules.judge(&job, now())), expected, "{profile}");
         assert_eq!(names(&bounded.judge(&job, now())), expected, "{profile}");
     }
+}
+
+#[test]
+fn many_alternatives_beside_one_another_take_no_time() {
+    let any = format!("{{ any: [{}] }}", ["{ state: failed }"; 12].join(", "));
+    let (rules, faults) = rule(&format!("{{ profile: [a, b], all: [{}] }}", vec![any; 60].join(", ")));
+    assert!(faults.is_empty(), "{:?}", lines(&faults));
+    assert_eq!(rules.judge(&job(State::Failed, "b", 1), now()).len(), 1);
 }
