@@ -100,7 +100,7 @@ pub(super) fn register(registry: &mut Handlebars<'static>, landing: Landing) {
     put("lower", |h, _| Ok(shown(arg(h, 0)).to_lowercase().into()));
     put("code", |h, _| Ok(code(&shown(arg(h, 0))).into()));
     registry.register_helper("truncate", Box::new(Truncate(landing)));
-    registry.register_helper("json", Box::new(Own { landing, give: |landing, value| meant(landing, value).to_string() }));
+    registry.register_helper("json", Box::new(Own { landing, give: json }));
     registry.register_helper("url", Box::new(Own { landing, give: |landing, value| url(landing, &shown(value)) }));
     registry.register_helper("plain", Box::new(Own { landing, give: |landing, value| plain(landing, &shown(value)) }));
 }
@@ -324,11 +324,12 @@ fn plain(landing: Landing, text: &str) -> String {
     }
 }
 
-/// A value with every text in it as its reader's mark-up wants it.
+/// A value as JSON, with every text in it as its reader's mark-up wants it.
+fn json(landing: Landing, value: &Value) -> String {
+    if landing.is_json() { meant(landing, value).to_string() } else { meaning(landing, &value.to_string()) }
+}
+
 fn meant(landing: Landing, value: &Value) -> Value {
-    if !landing.is_json() {
-        return Value::from(meaning(landing, &value.to_string()));
-    }
     match value {
         Value::String(text) => meaning(landing, text).into(),
         Value::Array(items) => items.iter().map(|item| meant(landing, item)).collect(),

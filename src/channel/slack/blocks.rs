@@ -80,9 +80,6 @@ fn check(message: &Value) -> Judged {
     if !saying && blocks.is_empty() {
         return malformed("there is no `text`, and there are no blocks");
     }
-    if text.trim().is_empty() && !blocks.is_empty() {
-        return malformed("`text` is missing: it is what a notification shows");
-    }
     let mut ids = Vec::new();
     for block in &blocks {
         let id = check_block(block)?;

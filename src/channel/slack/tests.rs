@@ -139,7 +139,7 @@ fn a_users_message_that_slack_would_refuse_is_told_before_it_is_sent() {
     let malformed = [
         (json!([]), "must be a JSON object"),
         (json!({}), "no `text`"),
-        (json!({ "text": " ", "blocks": [section("x")] }), "`text` is missing"),
+        (json!({ "text": " " }), "no `text`"),
         (json!({ "text": "x", "blocks": "y" }), "`blocks` must be a list"),
         (json!({ "text": "x", "link_names": true }), "mentions"),
         (json!({ "text": "x", "parse": "full" }), "mentions"),
@@ -162,6 +162,7 @@ fn a_users_message_that_slack_would_refuse_is_told_before_it_is_sent() {
     }
     let sound = [
         json!({ "text": "x" }),
+        json!({ "blocks": [section("x")] }),
         json!({ "attachments": [{ "fallback": "x", "text": "y" }] }),
         blocks(vec![json!({ "type": "divider" }), json!({ "type": "something_new" })]),
     ];
