@@ -33,10 +33,10 @@ fn one_alert_reads_as_a_person_would_say_it() {
     assert_eq!(
         fields,
         [
-            "*Scan profile*\nscan sharepoint sites",
+            "*Scan profile*\n`scan sharepoint sites`",
             "*State*\nFailed",
             "*Duration*\n32s",
-            "*Source*\ncontoso",
+            "*Source*\n`contoso`",
             "*Started*\n<!date^1727330320^{date_short_pretty} {time}|2024-09-26 05:58 UTC>",
             "*Ended*\n<!date^1727330352^{date_short_pretty} {time}|2024-09-26 05:59 UTC>, 2m 28s ago",
             "*Severity*\nCritical",
@@ -46,7 +46,7 @@ fn one_alert_reads_as_a_person_would_say_it() {
     assert_eq!(blocks[2]["text"]["text"], "*Job* `Scan20240926055840723067`");
     assert_eq!(
         blocks[3]["elements"][0]["text"],
-        "<https://wiki.contoso.example/scans?a=1&amp;b=2%7C3|Runbook> · <https://relay.contoso.example/|Console> · Rule *scan-failed*"
+        "<https://wiki.contoso.example/scans?a=1&amp;b=2%7C3|Runbook> · <https://relay.contoso.example/|Console> · Rule `scan-failed`"
     );
     assert_eq!(blocks.len(), 4);
 }
@@ -60,7 +60,7 @@ fn a_roll_up_has_a_line_for_each_job_and_says_how_many_more() {
     let blocks = message["attachments"][0]["blocks"].as_array().unwrap();
     let lines: Vec<&str> = blocks[1..4].iter().flat_map(|block| block["text"]["text"].as_str().unwrap().lines()).collect();
     assert_eq!(lines.len(), 23);
-    assert_eq!(lines[22], "• *scan sharepoint sites* failed after 32s, 2m 28s ago · contoso · `Scan-022`");
+    assert_eq!(lines[22], "• `scan sharepoint sites` failed after 32s, 2m 28s ago · `contoso` · `Scan-022`");
     assert_eq!(blocks[4]["text"]["text"], "…and 177 more: `jobrelay alerts`");
 }
 
@@ -87,6 +87,19 @@ fn a_running_job_and_one_without_times_read_well_too() {
     assert!(said.to_string().contains("*Started*\\nnot known"), "{said}");
 }
 
+/// What of a message Slack reads mark-up in: the `mrkdwn` of its blocks, less what stands between backticks.
+fn marked_up(value: &Value) -> String {
+    match value {
+        Value::Object(entries) if entries.get("type") == Some(&json!("mrkdwn")) => {
+            let text = entries["text"].as_str().unwrap();
+            text.split('`').step_by(2).collect::<Vec<_>>().join(" ")
+        }
+        Value::Object(entries) => entries.values().map(marked_up).collect(),
+        Value::Array(items) => items.iter().map(marked_up).collect(),
+        _ => String::new(),
+    }
+}
+
 #[test]
 fn hostile_names_come_out_as_text() {
     for name in hostile::NAMES {
@@ -97,6 +110,7 @@ fn hostile_names_come_out_as_text() {
             let all = composed(&*slack(), &hostile::notification(NotificationKind::Alert, &rule, jobs, 0), &wording).to_string();
             let marked = all.replace("<!date^", "").replace("<https://wiki.", "").replace("<https://relay.", "");
             assert!(!marked.contains('<'), "{name:?}: {all}");
+            assert!(!marked_up(&serde_json::from_str(&all).unwrap()).contains("bold"), "{name:?}: {all}");
             assert!(!all.contains(['\u{202e}', '\u{2066}', '\u{1b}', '\u{7f}']), "{name:?}: {all}");
         }
     }
