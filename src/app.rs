@@ -110,6 +110,8 @@ pub async fn run(config: Config, clock: Arc<dyn Clock>, stop: CancellationToken)
     tracing::info!(version = env!("CARGO_PKG_VERSION"), sources = sources.len(), rules = config.rules.rules().len(), "jobrelay runs");
 
     let failure = tokio::select! {
+        // Told to stop, the loops end as well: that is no failure, whichever is noticed first.
+        biased;
         () = stop.cancelled() => None,
         // No loop ends by itself: one that does has panicked, and a relay that has lost a loop must not look healthy.
         Some(ended) = loops.join_next() => Some(ended.map_or_else(|error| format!("a loop failed: {error}"), |()| "a loop ended".into())),

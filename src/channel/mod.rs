@@ -2,6 +2,7 @@
 
 mod address;
 mod contract;
+mod email;
 mod fit;
 #[cfg(test)]
 mod hostile;
@@ -14,4 +15,4 @@ pub use contract::{Channel, Common, Envelope, Kind, Payload, Rate, Settings, Too
 pub use fit::{Attempt, NAMED_MOST, fit};
 
 /// Every kind of channel. A new one is a file of its own, its line here, and its templates.
-pub const KINDS: &[Kind] = &[slack::KIND, teams::KIND, webhook::KIND];
+pub const KINDS: &[Kind] = &[slack::KIND, teams::KIND, email::KIND, webhook::KIND];

@@ -6,6 +6,7 @@ mod common;
 mod config;
 mod delivery;
 mod demo;
+mod mail;
 mod relay;
 mod store;
 mod validators;

@@ -1,6 +1,7 @@
 //! What the tests share: the true program as a process, and stand-ins for the clouds around it.
 
 pub mod sink;
+pub mod smtp;
 pub mod upstream;
 
 use std::{

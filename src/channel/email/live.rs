@@ -1,0 +1,278 @@
+//! The live end: words for a notification, and one attempt for one recipient.
+
+use std::sync::{Arc, Mutex, PoisonError};
+
+use async_trait::async_trait;
+use jiff::Timestamp;
+use lettre::message::Mailbox;
+use rustls::ClientConfig;
+
+use super::{
+    Recipient, address,
+    message::Letter,
+    reply::Reply,
+    server::MailServer,
+    session::Session,
+    trouble::Trouble,
+    verdict::{is_over, may_be_age, verdict},
+};
+use crate::{
+    channel::{Attempt, Channel, Common, Envelope, Payload, Tools, Wording, fit, words},
+    domain::{Name, Notification, Outcome, Refusal, Target, format_duration},
+    template::Part,
+};
+
+/// The largest of a mail's two parts. Gmail cuts what it shows at 102 KB (measured by many, published by no one), and the
+/// rest of the page is its own.
+const PART_BYTES: usize = 90 * 1024;
+
+/// What a mail is made of, in the order in which it is written.
+const PARTS: [Part; 3] = [Part::EmailSubject, Part::EmailHtml, Part::EmailText];
+
+/// A mail channel.
+pub(super) struct Mail {
+    pub(super) name: Name,
+    pub(super) server: MailServer,
+    pub(super) tls: Arc<ClientConfig>,
+    pub(super) from: Mailbox,
+    pub(super) to: Vec<Recipient>,
+    pub(super) common: Common,
+    pub(super) tools: Tools,
+    /// A conversation that is good for another mail. Whoever uses it takes it out, so that one given up halfway is never
+    /// found here.
+    pub(super) kept: Mutex<Option<Session>>,
+}
+
+impl Mail {
+    /// Sends in the kept conversation, or in a new one where there is none or it proves dead before the mail was out.
+    async fn transact(&self, to: &Mailbox, content: &[u8]) -> Result<Reply, Trouble> {
+        let kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner).take();
+        if let Some(session) = kept.filter(|session| !session.is_stale()) {
+            let (result, session) = self.transact_in(session, to, content).await;
+            match result {
+                Err(trouble) if may_be_age(&trouble) => drop(session),
+                result => {
+                    self.keep(session);
+                    return result;
+                }
+            }
+        }
+        let session = Session::open(&self.server, &self.tls).await?;
+        let (result, session) = self.transact_in(session, to, content).await;
+        self.keep(session);
+        result
+    }
+
+    async fn transact_in(&self, mut session: Session, to: &Mailbox, content: &[u8]) -> (Result<Reply, Trouble>, Option<Session>) {
+        let result = session.transact(self.from.email.as_ref(), to.email.as_ref(), content).await;
+        let over = result.as_ref().is_err_and(is_over);
+        (result, (!over).then_some(session))
+    }
+
+    fn keep(&self, session: Option<Session>) {
+        *self.kept.lock().unwrap_or_else(PoisonError::into_inner) = session;
+    }
+
+    /// The mail with the first `shown` jobs named, if it is one that is read to its end.
+    fn write(&self, notification: &Notification, shown: usize, wording: &Wording, now: Timestamp) -> Result<Attempt<Payload>, String> {
+        let mut parts = Vec::with_capacity(PARTS.len());
+        for part in PARTS {
+            match words::render(&self.tools, &self.common, part, notification, shown, wording, now)? {
+                Attempt::Fits((file, text)) if text.len() > PART_BYTES => {
+                    let size = text.len();
+                    return Ok(Attempt::TooLarge(format!("{file} makes {size} bytes, and mail is sent with at most {PART_BYTES}")));
+                }
+                Attempt::Fits((file, text)) if text.trim().is_empty() => return Err(format!("{file} makes nothing")),
+                Attempt::Fits((_, text)) => parts.push(text),
+                Attempt::TooLarge(why) => return Ok(Attempt::TooLarge(why)),
+            }
+        }
+        let Ok([subject, html, text]) = <[String; 3]>::try_from(parts) else {
+            return Err("a mail has three parts".into());
+        };
+        Ok(Attempt::Fits(Payload::Mail { subject: subject.trim().to_owned(), html, text, thread: thread(notification) }))
+    }
+
+    fn late(&self) -> String {
+        format!("{} did not finish within {}", self.server, format_duration(self.common.timeout))
+    }
+}
+
+#[async_trait]
+impl Channel for Mail {
+    fn targets(&self) -> Vec<Target> {
+        self.to.iter().map(|recipient| recipient.target.clone()).collect()
+    }
+
+    fn compose(&self, notification: &Notification, wording: &Wording, now: Timestamp) -> Result<Payload, String> {
+        fit(notification.alerts.len(), |shown| self.write(notification, shown, wording, now))
+    }
+
+    fn is_customised(&self, notification: &Notification) -> bool {
+        let set = words::set(&self.common, notification);
+        PARTS.into_iter().any(|part| self.tools.templates.is_users(set, part))
+    }
+
+    async fn send(&self, payload: &Payload, envelope: Envelope<'_>) -> Outcome {
+        let refused = |why| Outcome::Refused { what: Refusal::Message, why };
+        let Payload::Mail { subject, html, text, thread } = payload else {
+            return refused("this is no mail".into());
+        };
+        let known = self.to.iter().find(|recipient| recipient.target == *envelope.target).map(|recipient| recipient.mailbox.clone());
+        let to = match known.map_or_else(|| address::parse(&envelope.target.0), Ok) {
+            Ok(to) => to,
+            Err(why) => return refused(format!("the recipient {why}")),
+        };
+        let letter =
+            Letter { channel: &self.name, from: &self.from, to: &to, key: envelope.key, thread, subject, html, text, now: envelope.now };
+        let content = match letter.bytes() {
+            Ok(content) => content,
+            Err(why) => return refused(why),
+        };
+        match tokio::time::timeout(self.common.timeout, self.transact(&to, &content)).await {
+            Ok(Ok(reply)) => Outcome::Delivered { answer: reply.shown() },
+            Ok(Err(trouble)) => verdict(&trouble, &self.server),
+            Err(_) => Outcome::Retry { after: None, why: self.late() },
+        }
+    }
+
+    async fn greet(&self) -> Result<(), String> {
+        let greet = async {
+            Session::open(&self.server, &self.tls).await?.quit().await;
+            Ok(())
+        };
+        match tokio::time::timeout(self.common.timeout, greet).await {
+            Ok(Ok(())) => Ok(()),
+            Ok(Err(trouble)) => Err(verdict(&trouble, &self.server).answer().to_owned()),
+            Err(_) => Err(self.late()),
+        }
+    }
+}
+
+/// What a mail's conversation is about: one profile of one source, or, for jobs of several, the rule.
+fn thread(notification: &Notification) -> String {
+    let mut profiles = notification.alerts.iter().map(|alert| (&alert.job.source, &alert.job.profile));
+    match profiles.next() {
+        Some(first) if profiles.all(|other| other == first) => format!("profile\n{}\n{}", first.0, first.1),
+        _ => format!("rule\n{}", notification.rule.name),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use mail_parser::MessageParser;
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::{
+        channel::{
+            email::KIND,
+            hostile::{channel, notifications, now},
+        },
+        template::{Templates, samples},
+    };
+
+    fn composed_by(channel: &dyn Channel, notification: &Notification, wording: &Wording) -> (String, String, String, String) {
+        match channel.compose(notification, wording, now()) {
+            Ok(Payload::Mail { subject, html, text, thread }) => (subject, html, text, thread),
+            other => panic!("{other:?}"),
+        }
+    }
+
+    fn mail_channel() -> Arc<dyn Channel> {
+        let yaml = "smtp: smtp://127.0.0.1:1\nfrom: jobrelay@contoso.example\nto: ops@contoso.example\n";
+        channel(&KIND, yaml, Templates::built_in()).unwrap()
+    }
+
+    fn composed(notification: &Notification, wording: &Wording) -> (String, String, String, String) {
+        composed_by(&*mail_channel(), notification, wording)
+    }
+
+    fn sample(number: usize) -> Notification {
+        samples().swap_remove(number).1
+    }
+
+    #[test]
+    fn a_subject_tells_what_matters_and_stays_the_same_for_a_rule_and_a_profile() {
+        let mut one = sample(0);
+        let (subject, _, _, thread) = composed(&one, &Wording::Configured);
+        assert_eq!(subject, "[critical] Scan failed: scan sharepoint sites (contoso)");
+        one.alerts[0].job.id = "another".into();
+        one.alerts[0].job.started = Some(now());
+        one.key = "other".into();
+        let (again, _, _, same) = composed(&one, &Wording::Configured);
+        assert_eq!((&again, &same), (&subject, &thread));
+        one.alerts[0].job.profile = "scan teams".into();
+        assert_ne!(composed(&one, &Wording::Configured).3, thread);
+    }
+
+    #[test]
+    fn both_parts_say_everything() {
+        let one = sample(0);
+        let (_, html, text, _) = composed(&one, &Wording::Configured);
+        for fact in [
+            "scan sharepoint sites",
+            "contoso",
+            "A scan failed, or finished with exceptions.",
+            "2024-09-26 05:53:40 UTC",
+            "2024-09-26 05:54:12 UTC",
+            "32s",
+            "Microsoft 365",
+            "4f9c7b1e-0000-4000-8000-000000000000",
+            "scan-failed",
+            "collaboration",
+            "https://wiki.contoso.example/failed-scans",
+            "https://relay.contoso.example/",
+        ] {
+            assert!(html.contains(fact) && text.contains(fact), "{fact}\n{text}\n{html}");
+        }
+        let (subject, html, text, _) = composed(&sample(2), &Wording::Configured);
+        assert_eq!(subject, "[critical] 5 scans: scan-failed");
+        for part in [html, text] {
+            assert!((0..3).all(|n| part.contains(&format!("4f9c7b1e-0000-4000-8000-00000000000{n}"))));
+            assert!(part.contains("and 2 more"), "{part}");
+        }
+    }
+
+    #[test]
+    fn the_built_in_words_say_why_they_stand_there() {
+        let why = "templates/alert/email.html.hbs:3: <no> variable";
+        let (_, html, text, _) = composed(&sample(0), &Wording::BuiltIn { why: why.into() });
+        assert!(html.contains("email.html.hbs:3: &lt;no&gt; variable") && text.contains(why));
+    }
+
+    #[test]
+    fn a_link_leads_to_the_web_or_nowhere() {
+        let mut one = sample(0);
+        one.rule.labels.insert("runbook".into(), "javascript:alert(1)".into());
+        let (_, html, ..) = composed(&one, &Wording::Configured);
+        assert!(!html.contains("href=\"javascript") && !html.contains("Open the runbook"), "{html}");
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(48))]
+        #[test]
+        fn whatever_the_jobs_are_called_it_is_a_mail_of_bounded_size(notification in notifications()) {
+            let channel = mail_channel();
+            let (subject, html, text, thread) = composed_by(&*channel, &notification, &Wording::BuiltIn { why: notification.rule.name.clone() });
+            prop_assert!(html.len() <= PART_BYTES && text.len() <= PART_BYTES);
+            prop_assert!(!subject.is_empty() && !subject.chars().any(char::is_control));
+            let shown = notification.alerts.len().min(crate::channel::NAMED_MOST);
+            if notification.total > shown as u64 && notification.total > 1 {
+                prop_assert!(text.contains(" more: ") && html.contains(" more: "));
+            }
+            let to = &address::parse("ops@contoso.example").unwrap();
+            let letter = Letter { channel: "a", from: to, to, key: "k", thread: &thread, subject: &subject, html: &html, text: &text, now: now() };
+            let bytes = letter.bytes().unwrap();
+            let mail = MessageParser::default().parse(&bytes).unwrap();
+            prop_assert_eq!(mail.html_body_count(), 1);
+            prop_assert_eq!(mail.subject(), Some(subject.as_str()));
+            // What the names hold adds no tag: the tags are those of the template, whose names are few.
+            let tags = regex::Regex::new("<([a-zA-Z]+)").unwrap();
+            let known = ["html", "head", "meta", "title", "style", "body", "div", "table", "tr", "td", "th", "h", "p", "a", "span"];
+            for tag in tags.captures_iter(&html) {
+                prop_assert!(known.contains(&&tag[1]), "{}", &tag[0]);
+            }
+        }
+    }
+}

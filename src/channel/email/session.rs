@@ -1,0 +1,312 @@
+//! A conversation with a mail server: connected, encrypted, logged in, and good for one mail after the other.
+//!
+//! Every step is named, so that whoever judges a failure knows what it was about and, above all, whether the mail's last
+//! byte was out when it came: only before that is it certain that the mail was not taken.
+
+use std::{net::SocketAddr, sync::Arc, time::Duration};
+
+use base64::{Engine, engine::general_purpose::STANDARD};
+use rustls::ClientConfig;
+use tokio::{
+    io::{AsyncWriteExt, BufReader},
+    time::Instant,
+};
+
+use super::{
+    dial::{Stream, connect, encrypted},
+    reply::Reply,
+    server::{Login, MailServer, Security},
+    trouble::{Step, Trouble, broken, positive},
+};
+
+/// How long a kept conversation is trusted to live. Servers wait five minutes (RFC 5321, section 4.5.3.2.7), but a firewall
+/// between may forget an idle connection sooner, and then a mail waits for its deadline.
+const IDLE: Duration = Duration::from_secs(60);
+
+/// What it offers in its answer to `EHLO`.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+struct Offers {
+    pipelining: bool,
+    starttls: bool,
+    login: Option<Mechanism>,
+}
+
+/// How a user and a password are handed over, the better way first.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Mechanism {
+    /// RFC 4616.
+    Plain,
+    /// Older, and all that some servers offer.
+    Login,
+}
+
+impl Offers {
+    fn of(reply: &Reply) -> Self {
+        let mut offers = Self::default();
+        for line in reply.lines.iter().skip(1) {
+            let line = line.to_ascii_uppercase();
+            // `AUTH=` is how servers wrote it before it was a standard, for clients that still read it.
+            let mut words = line.split([' ', '=']);
+            match words.next() {
+                Some("PIPELINING") => offers.pipelining = true,
+                Some("STARTTLS") => offers.starttls = true,
+                Some("AUTH") => {
+                    let known = words.filter_map(|word| match word {
+                        "PLAIN" => Some(Mechanism::Plain),
+                        "LOGIN" => Some(Mechanism::Login),
+                        _ => None,
+                    });
+                    offers.login = offers.login.into_iter().chain(known).min();
+                }
+                _ => {}
+            }
+        }
+        offers
+    }
+}
+
+/// A conversation, ready for a mail.
+pub struct Session {
+    stream: BufReader<Box<dyn Stream>>,
+    own_address: SocketAddr,
+    offers: Offers,
+    /// Whether a transaction was begun and not ended.
+    underway: bool,
+    last_used: Instant,
+}
+
+impl Session {
+    /// Connects, encrypts and logs in, as `server` asks.
+    ///
+    /// # Errors
+    /// See [`Trouble`].
+    pub async fn open(server: &MailServer, tls: &Arc<ClientConfig>) -> Result<Self, Trouble> {
+        let mut session = match Self::greeted(server, server.security, tls).await {
+            Err(Trouble::Untrusted(_)) if server.security == Security::Waived => Self::bare(server).await?,
+            result => result?,
+        };
+        if let Some(login) = &server.login {
+            session.log_in(login).await?;
+        }
+        Ok(session)
+    }
+
+    async fn greeted(server: &MailServer, security: Security, tls: &Arc<ClientConfig>) -> Result<Self, Trouble> {
+        if security == Security::Implicit {
+            let (stream, own_address) = connect(server).await?;
+            return Self::begin(encrypted(Box::new(stream), server, tls).await?, own_address).await;
+        }
+        let session = Self::bare(server).await?;
+        match (session.offers.starttls, security) {
+            (true, _) => session.start_tls(server, tls).await,
+            (false, Security::Required) => Err(Trouble::Unable(
+                "it does not offer STARTTLS, and mail is not sent without TLS: use smtps:// if it has a TLS port, or set `allow_insecure: true`",
+            )),
+            (false, _) => Ok(session),
+        }
+    }
+
+    async fn bare(server: &MailServer) -> Result<Self, Trouble> {
+        let (stream, own_address) = connect(server).await?;
+        Self::begin(Box::new(stream), own_address).await
+    }
+
+    async fn begin(stream: Box<dyn Stream>, own_address: SocketAddr) -> Result<Self, Trouble> {
+        let mut session =
+            Self { stream: BufReader::new(stream), own_address, offers: Offers::default(), underway: false, last_used: Instant::now() };
+        positive(Step::Greeting, session.reply(Step::Greeting).await?)?;
+        session.hello().await?;
+        Ok(session)
+    }
+
+    async fn hello(&mut self) -> Result<(), Trouble> {
+        // An address literal is right wherever the program runs; a container's host name is no name to anyone (RFC 5321,
+        // section 4.1.4).
+        let name = match self.own_address {
+            SocketAddr::V4(address) => format!("[{}]", address.ip()),
+            SocketAddr::V6(address) => format!("[IPv6:{}]", address.ip()),
+        };
+        let reply = positive(Step::Hello, self.ask(Step::Hello, &format!("EHLO {name}")).await?)?;
+        self.offers = Offers::of(&reply);
+        Ok(())
+    }
+
+    async fn start_tls(mut self, server: &MailServer, tls: &Arc<ClientConfig>) -> Result<Self, Trouble> {
+        positive(Step::StartTls, self.ask(Step::StartTls, "STARTTLS").await?)?;
+        if !self.stream.buffer().is_empty() {
+            // Said before the handshake, to be read after it: the words of someone between, who can't be let in.
+            return Err(Trouble::Broken { at: Step::StartTls, why: "words followed its answer that are not encrypted".into() });
+        }
+        let stream = encrypted(self.stream.into_inner(), server, tls).await?;
+        self.stream = BufReader::new(stream);
+        self.hello().await?;
+        Ok(self)
+    }
+
+    async fn log_in(&mut self, login: &Login) -> Result<(), Trouble> {
+        let (user, password) = (login.user.expose(), login.password.expose());
+        let plain = STANDARD.encode(format!("\0{user}\0{password}"));
+        let reply = match self.offers.login {
+            Some(Mechanism::Plain) => self.ask(Step::Login, &format!("AUTH PLAIN {plain}")).await?,
+            Some(Mechanism::Login) => {
+                let mut reply = self.ask(Step::Login, "AUTH LOGIN").await?;
+                for word in [user, password] {
+                    if reply.code == 334 {
+                        reply = self.ask(Step::Login, &STANDARD.encode(word)).await?;
+                    }
+                }
+                reply
+            }
+            None => return Err(Trouble::Unable("it offers no login by user and password (AUTH PLAIN or LOGIN)")),
+        };
+        if reply.code == 235 {
+            return Ok(());
+        }
+        Err(Trouble::Answered { to: Step::Login, reply: without_echo(reply, &[&plain, &STANDARD.encode(password), password]) })
+    }
+
+    /// Sends one mail to one recipient. `content` is a whole message with CRLF at each line's end.
+    ///
+    /// # Errors
+    /// See [`Trouble`]. After an answer other than 421 the conversation is good for the next mail.
+    pub async fn transact(&mut self, from: &str, to: &str, content: &[u8]) -> Result<Reply, Trouble> {
+        let mut script = vec![
+            (Step::Sender, format!("MAIL FROM:<{from}>\r\n")),
+            (Step::Recipient, format!("RCPT TO:<{to}>\r\n")),
+            (Step::Data, "DATA\r\n".to_owned()),
+        ];
+        if self.underway {
+            script.insert(0, (Step::Reset, "RSET\r\n".to_owned()));
+        }
+        self.underway = true;
+        // One way out and one way back for all of them, where the server can (RFC 2920).
+        let together = if self.offers.pipelining { script.len() } else { 1 };
+        for steps in script.chunks(together) {
+            let commands: String = steps.iter().map(|(_, command)| command.as_str()).collect();
+            self.write(steps[0].0, commands.as_bytes()).await?;
+            self.answers(steps).await?;
+        }
+        self.write(Step::Content, &stuffed(content)).await?;
+        let reply = positive(Step::Content, self.reply(Step::Content).await?)?;
+        self.underway = false;
+        self.last_used = Instant::now();
+        Ok(reply)
+    }
+
+    /// Reads the answers to commands sent together; the first that is not as hoped counts.
+    async fn answers(&mut self, steps: &[(Step, String)]) -> Result<(), Trouble> {
+        let mut first = None;
+        for (step, _) in steps {
+            let reply = match self.reply(*step).await {
+                Ok(reply) => reply,
+                Err(trouble) => return Err(first.unwrap_or(trouble)),
+            };
+            let hoped = if *step == Step::Data { reply.code == 354 } else { reply.is_positive() };
+            let closing = reply.code == 421;
+            if hoped && *step == Step::Data && first.is_some() {
+                // A server that asks for the mail although it refused the recipient: it is owed an end (RFC 2920, 3.1).
+                self.write(Step::Content, b".\r\n").await?;
+                self.reply(Step::Content).await?;
+            } else if !hoped && first.is_none() {
+                first = Some(Trouble::Answered { to: *step, reply });
+            }
+            if closing {
+                break;
+            }
+        }
+        first.map_or(Ok(()), Err)
+    }
+
+    /// Whether it has been idle for so long that a new one is the safer way.
+    #[must_use]
+    pub fn is_stale(&self) -> bool {
+        self.last_used.elapsed() > IDLE
+    }
+
+    /// Says goodbye. Whatever the server makes of it, the conversation is over.
+    pub async fn quit(mut self) {
+        let _ = self.ask(Step::Reset, "QUIT").await;
+    }
+
+    async fn ask(&mut self, step: Step, command: &str) -> Result<Reply, Trouble> {
+        self.write(step, format!("{command}\r\n").as_bytes()).await?;
+        self.reply(step).await
+    }
+
+    async fn write(&mut self, step: Step, bytes: &[u8]) -> Result<(), Trouble> {
+        let write = async {
+            self.stream.write_all(bytes).await?;
+            self.stream.flush().await
+        };
+        write.await.map_err(|error| broken(step, &error))
+    }
+
+    async fn reply(&mut self, step: Step) -> Result<Reply, Trouble> {
+        Reply::read(&mut self.stream).await.map_err(|error| broken(step, &error))
+    }
+}
+
+/// The mail with its final dot, and a dot more before each line that begins with one (RFC 5321, section 4.5.2).
+fn stuffed(content: &[u8]) -> Vec<u8> {
+    let mut out = Vec::with_capacity(content.len() + content.len() / 50 + 5);
+    for line in content.split_inclusive(|byte| *byte == b'\n') {
+        if line.starts_with(b".") {
+            out.push(b'.');
+        }
+        out.extend_from_slice(line);
+    }
+    if !out.ends_with(b"\r\n") {
+        out.extend_from_slice(b"\r\n");
+    }
+    out.extend_from_slice(b".\r\n");
+    out
+}
+
+/// A refused login as it may be shown: some servers repeat the line they refuse.
+fn without_echo(mut reply: Reply, secrets: &[&str]) -> Reply {
+    for line in &mut reply.lines {
+        for secret in secrets {
+            *line = line.replace(secret, "[secret]");
+        }
+    }
+    reply
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_line_that_begins_with_a_dot_does_not_end_the_mail() {
+        for (content, sent) in [
+            ("a\r\n", "a\r\n.\r\n"),
+            ("a", "a\r\n.\r\n"),
+            (".\r\n", "..\r\n.\r\n"),
+            ("a\r\n.\r\nQUIT\r\n", "a\r\n..\r\nQUIT\r\n.\r\n"),
+            ("..a\r\n", "...a\r\n.\r\n"),
+        ] {
+            assert_eq!(String::from_utf8(stuffed(content.as_bytes())).unwrap(), sent);
+        }
+    }
+
+    #[test]
+    fn an_offer_is_read_however_it_is_written() {
+        let reply = |lines: &[&str]| Reply { code: 250, lines: lines.iter().map(|line| (*line).to_owned()).collect() };
+        let all = Offers { pipelining: true, starttls: true, login: Some(Mechanism::Plain) };
+        assert_eq!(Offers::of(&reply(&["mail.example", "PIPELINING", "starttls", "AUTH LOGIN PLAIN"])), all);
+        assert_eq!(
+            Offers::of(&reply(&["mail.example", "AUTH=PLAIN", "SIZE 10"])),
+            Offers { login: Some(Mechanism::Plain), ..Offers::default() }
+        );
+        assert_eq!(Offers::of(&reply(&["mail.example", "AUTH XOAUTH2 LOGIN"])).login, Some(Mechanism::Login));
+        // The first line is a greeting, whatever it says.
+        assert_eq!(Offers::of(&reply(&["STARTTLS"])), Offers::default());
+    }
+
+    #[test]
+    fn a_server_that_repeats_the_password_is_not_repeated() {
+        let reply = Reply { code: 501, lines: vec!["bad command: AUTH PLAIN AHVAcHc=".into(), "hunter2?".into()] };
+        let shown = without_echo(reply, &["AHVAcHc=", "hunter2"]).shown();
+        assert_eq!(shown, "501 bad command: AUTH PLAIN [secret] [secret]?");
+    }
+}
