@@ -15,6 +15,15 @@ globalThis.document = window.document;
 for (const name of Object.getOwnPropertyNames(window)) {
   if (/^(HTML.*Element|Element|Node|MouseEvent|KeyboardEvent|Event|DOMParser)$/.test(name)) globalThis[name] = window[name];
 }
+// The renderer writes a TextRun by `innerText`, which jsdom lacks.
+Object.defineProperty(window.HTMLElement.prototype, 'innerText', {
+  get() {
+    return this.textContent;
+  },
+  set(text) {
+    this.textContent = text;
+  },
+});
 const cards = from('adaptivecards/dist/adaptivecards.js');
 const markdown = from('markdown-it')();
 cards.AdaptiveCard.onProcessMarkdown = (text, result) => {

@@ -278,6 +278,19 @@ fn a_roll_up_names_whole_jobs_and_counts_the_rest() {
     assert!(json.contains("5000 scans") && json.contains("jobrelay alerts --rule scan-failed"));
 }
 
+/// The jobs that a card names, each whole (name, how it stands, id), and those it counts.
+fn told_of(message: &Value) -> u64 {
+    let body = message["attachments"][0]["content"]["body"].as_array().unwrap();
+    let mut told = 0;
+    for part in body.iter().filter(|part| part["spacing"] == "Medium") {
+        let runs: Vec<&str> = part["inlines"].as_array().unwrap().iter().map(|run| run["text"].as_str().unwrap()).collect();
+        assert_eq!(runs.len(), 3, "{runs:?}");
+        let left_out = runs[0].strip_prefix("and ").and_then(|text| text.strip_suffix(" more")?.parse::<u64>().ok());
+        told += if runs[1] == "; all of them: " { left_out.unwrap() } else { 1 };
+    }
+    told
+}
+
 fn any_text() -> impl Strategy<Value = String> {
     prop_oneof![
         any::<String>(),
@@ -320,7 +333,10 @@ proptest! {
         let kind = if rolled_up { NotificationKind::RollUp } else { NotificationKind::Alert };
         let notification = notification(kind, &rule(&name, &description, &runbook, severity), jobs, left_out);
         for wording in [Wording::Configured, Wording::BuiltIn { why: trouble.clone() }] {
-            card(&*built_in(), &notification, &wording);
+            let (_, message) = card(&*built_in(), &notification, &wording);
+            if notification.total > 1 {
+                prop_assert_eq!(told_of(&message), notification.total);
+            }
         }
     }
 }
