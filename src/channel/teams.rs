@@ -4,25 +4,23 @@
 //! ([`card`]) before it is sent. The connectors that Workflows replaced answered 200 with the failure in words; an address
 //! of that kind still to be met (a copy, a proxy) is read accordingly.
 
-mod address;
 mod card;
+mod host;
 
 use std::{sync::Arc, time::Duration};
 
 use async_trait::async_trait;
 use jiff::Timestamp;
-use reqwest::{Method, Url, header};
-
+use reqwest::{Method, header};
 use serde_json::Value;
 
-use super::{Attempt, Channel, Common, Envelope, Kind, Payload, Rate, Settings, Tools, Wording, fit};
+use super::{Attempt, Channel, Common, Envelope, Kind, Payload, Rate, Settings, Tools, Wording, address::Address, fit, words};
 use crate::{
     document::{Faults, Fields},
     domain::{Name, Notification, Outcome, Refusal, Target},
     http::{ANSWER_BYTES, Reply},
-    template::{DEFAULT_SET, Part, RenderFailure, view},
+    template::Part,
 };
-use address::Address;
 
 /// The kind `teams`.
 pub const KIND: Kind = Kind {
@@ -44,7 +42,11 @@ struct TeamsSettings {
 }
 
 fn read(fields: &mut Fields<'_>, faults: &mut Faults) -> Option<Box<dyn Settings>> {
-    let address = address::read(fields, faults)?;
+    let whole = "write the whole address that the flow shows, in quotes: https://….api.powerplatform.com/…&sig=…";
+    let (address, node) = Address::read(fields, whole, faults)?;
+    if !host::is_taken(address.url(), node, faults) {
+        return None;
+    }
     Some(Box::new(TeamsSettings { address }))
 }
 
@@ -54,41 +56,25 @@ impl Settings for TeamsSettings {
     }
 
     fn connect(&self, _: &Name, common: &Common, tools: &Tools) -> Result<Arc<dyn Channel>, String> {
-        Ok(Arc::new(Teams { address: self.address.clone(), url: self.address.url()?, common: common.clone(), tools: tools.clone() }))
+        Ok(Arc::new(Teams { address: self.address.clone(), common: common.clone(), tools: tools.clone() }))
     }
 }
 
 struct Teams {
     address: Address,
-    url: Url,
     common: Common,
     tools: Tools,
 }
 
 impl Teams {
-    fn set<'n>(&'n self, notification: &'n Notification) -> &'n str {
-        notification.rule.template.as_deref().unwrap_or(&self.common.template)
-    }
-
     /// The message with the first `shown` jobs named.
     fn write(&self, notification: &Notification, shown: usize, wording: &Wording, now: Timestamp) -> Result<Attempt<String>, String> {
-        let templates = &self.tools.templates;
-        let (set, trouble) = match wording {
-            Wording::Configured => (self.set(notification), None),
-            Wording::BuiltIn { why } => (DEFAULT_SET, Some(why.as_str())),
+        let written = words::render(&self.tools, &self.common, Part::Teams, notification, shown, wording, now)?;
+        let (file, text) = match written {
+            Attempt::Fits(written) => written,
+            Attempt::TooLarge(why) => return Ok(Attempt::TooLarge(why)),
         };
-        let data = view(notification, shown, now, self.tools.public_url.as_deref(), trouble);
-        let rendered = match wording {
-            Wording::Configured => templates.render(set, Part::Teams, &data),
-            Wording::BuiltIn { .. } => templates.render_built_in(Part::Teams, &data),
-        };
-        let rendered = match rendered {
-            Ok(rendered) => rendered,
-            Err(RenderFailure::TooLarge) => return Ok(Attempt::TooLarge(RenderFailure::TooLarge.to_string())),
-            Err(failure) => return Err(failure.to_string()),
-        };
-        let file = format!("templates/{set}/{}", Part::Teams.file());
-        let message: Value = serde_json::from_str(&rendered).map_err(|error| format!("{file} makes no valid JSON: {error}"))?;
+        let message: Value = serde_json::from_str(&text).map_err(|error| format!("{file} makes no valid JSON: {error}"))?;
         card::check(&message).map_err(|why| format!("{file} makes a card that Teams would not show: {why}"))?;
         // Without the template's white space, which would count.
         let json = message.to_string();
@@ -111,7 +97,7 @@ impl Channel for Teams {
     }
 
     fn is_customised(&self, notification: &Notification) -> bool {
-        self.tools.templates.is_users(self.set(notification), Part::Teams)
+        self.tools.templates.is_users(words::set(&self.common, notification), Part::Teams)
     }
 
     async fn send(&self, payload: &Payload, envelope: Envelope<'_>) -> Outcome {
@@ -121,7 +107,7 @@ impl Channel for Teams {
         let request = self
             .tools
             .http
-            .request(Method::POST, self.url.clone())
+            .request(Method::POST, self.address.url().clone())
             // Without the charset, Teams has been seen to spoil what is not ASCII.
             .header(header::CONTENT_TYPE, "application/json; charset=utf-8")
             .header("webhook-id", envelope.key)
@@ -130,11 +116,8 @@ impl Channel for Teams {
         let Ok(request) = request else {
             return Outcome::Refused { what: Refusal::Message, why: "the request can't be made".into() };
         };
-        match self.tools.http.send(request, self.common.timeout, ANSWER_BYTES).await {
-            Ok(mut reply) => {
-                self.address.keep_out_of(&mut reply);
-                outcome(&reply, envelope.now)
-            }
+        match self.tools.http.tell(request, self.common.timeout, ANSWER_BYTES).await {
+            Ok(reply) => outcome(&self.address.kept_out_of(reply, []), envelope.now),
             Err(error) => error.into(),
         }
     }

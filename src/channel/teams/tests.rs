@@ -1,21 +1,13 @@
-use std::{
-    path::PathBuf,
-    sync::{Arc, LazyLock},
-};
+use std::sync::LazyLock;
 
 use proptest::prelude::*;
 use reqwest::header::HeaderMap;
 use serde_json::json;
-use tokio::{
-    io::{AsyncReadExt, AsyncWriteExt},
-    net::TcpListener,
-};
 
 use super::*;
 use crate::{
-    document::{Source, parse},
-    domain::{Alert, Category, Job, NotificationKind, RuleFacts, Severity, State},
-    http::Http,
+    channel::hostile::{self, notification},
+    domain::{Category, Job, NotificationKind, RuleFacts, Severity, State},
     template::{Templates, samples},
 };
 
@@ -87,20 +79,13 @@ fn an_answer_is_read_by_its_status_and_a_connectors_by_its_words() {
     }
 }
 
-fn channel(url: &str, templates: Templates, public_url: Option<&str>) -> Arc<dyn Channel> {
-    let source = Arc::new(Source { path: PathBuf::from("jobrelay.yaml"), text: format!("url: '{url}'") });
-    let mut faults = Faults::default();
-    let node = parse(&source, &mut faults).unwrap();
-    let settings = read(&mut Fields::open(&node, "a channel", &mut faults).unwrap(), &mut faults);
-    assert!(faults.is_empty(), "{:?}", faults.sorted());
-    let common = Common { template: "alert".into(), timeout: Duration::from_secs(5) };
-    let tools = Tools { http: Http::new().unwrap(), templates: Arc::new(templates), public_url: public_url.map(str::to_owned) };
-    settings.unwrap().connect(&"scans".into(), &common, &tools).unwrap()
+fn channel(templates: Templates) -> Arc<dyn Channel> {
+    hostile::channel(&KIND, &format!("url: '{FLOW}'"), templates).unwrap()
 }
 
 fn built_in() -> Arc<dyn Channel> {
     // Made once: reading the system's root certificates takes its time.
-    static CHANNEL: LazyLock<Arc<dyn Channel>> = LazyLock::new(|| channel(FLOW, Templates::built_in(), Some("https://jobrelay.example")));
+    static CHANNEL: LazyLock<Arc<dyn Channel>> = LazyLock::new(|| channel(Templates::built_in()));
     Arc::clone(&CHANNEL)
 }
 
@@ -115,23 +100,6 @@ fn job(id: &str, profile: &str, state: State) -> Job {
         profile: profile.into(),
         category: Some(Category::Microsoft365),
         extension: Value::Null,
-    }
-}
-
-fn notification(kind: NotificationKind, rule: &RuleFacts, jobs: Vec<Job>, left_out: u64) -> Notification {
-    let total = jobs.len() as u64 + left_out;
-    let alerts = (1..).zip(jobs).map(|(id, job)| Alert { id, run: 1, rule: rule.clone(), job, created: at(5) }).collect();
-    Notification {
-        id: 1,
-        key: "msg_1".into(),
-        channel: "scans".into(),
-        kind,
-        rule: rule.clone(),
-        alerts,
-        total,
-        created: at(5),
-        attempts: 0,
-        ended: Vec::new(),
     }
 }
 
@@ -200,7 +168,7 @@ fn an_alert_says_what_a_person_needs() {
     assert_eq!(content["body"][0]["style"], "attention");
     assert_eq!(content["msteams"], json!({ "width": "Full" }));
     assert_eq!(content["actions"][0]["url"], "https://wiki.contoso.example/failed");
-    assert_eq!(content["actions"][1]["url"], "https://jobrelay.example/");
+    assert_eq!(content["actions"][1]["url"], "https://relay.contoso.example/");
     assert_eq!(message["attachments"][0]["contentUrl"], Value::Null);
     assert!(content["fallbackText"].as_str().unwrap().contains("scan sharepoint sites"));
 }
@@ -224,8 +192,9 @@ fn a_severity_has_its_colour() {
 fn only_web_addresses_become_links() {
     for runbook in ["javascript:alert(1)", "file:///etc/passwd", "notes", "", "data:text/html,x", "ms-settings:"] {
         let alert = notification(NotificationKind::Alert, &rule("r", "", runbook, Severity::Info), vec![job("1", "p", State::Failed)], 0);
-        let (_, message) = card(&*channel(FLOW, Templates::built_in(), None), &alert, &Wording::Configured);
-        assert_eq!(message["attachments"][0]["content"].get("actions"), None, "{runbook}");
+        let (_, message) = card(&*built_in(), &alert, &Wording::Configured);
+        let actions = message["attachments"][0]["content"]["actions"].as_array().unwrap();
+        assert_eq!(actions.iter().map(|action| &action["title"]).collect::<Vec<_>>(), ["Console"], "{runbook}");
     }
 }
 
@@ -275,7 +244,7 @@ fn a_roll_up_names_whole_jobs_and_counts_the_rest() {
     let (mut plain, mut markdown) = (Vec::new(), Vec::new());
     texts(&message, &mut plain, &mut markdown);
     assert!(plain.iter().all(|text| !text.contains('\\')), "nothing is escaped for Markdown where none is read: {plain:?}");
-    assert!(json.contains("5000 scans") && json.contains("jobrelay alerts --rule scan-failed"));
+    assert!(json.contains("5000 jobs") && json.contains("jobrelay alerts --rule scan-failed"));
 }
 
 /// The jobs that a card names, each whole (name, how it stands, id), and those it counts.
@@ -291,47 +260,10 @@ fn told_of(message: &Value) -> u64 {
     told
 }
 
-fn any_text() -> impl Strategy<Value = String> {
-    prop_oneof![
-        any::<String>(),
-        Just("\"".repeat(700)),
-        Just("𝔘🛰️".repeat(700)),
-        Just("日".repeat(700)),
-        Just("\\_*".repeat(700)),
-        Just("\u{1}\u{202e}\n".repeat(500)),
-        Just(String::new()),
-    ]
-}
-
-fn any_job() -> impl Strategy<Value = Job> {
-    (any_text(), any_text(), any_text(), -3i64..20, any::<Option<u32>>(), any::<Option<u32>>(), any::<Option<u8>>()).prop_map(
-        |(id, profile, source, state, started, finished, category)| Job {
-            source: source.into(),
-            id,
-            kind: None,
-            state: State::from_code(state),
-            started: started.map(|second| Timestamp::from_second(second.into()).unwrap()),
-            finished: finished.map(|second| Timestamp::from_second(second.into()).unwrap()),
-            profile,
-            category: category.map(|code| Category::from_code(code.into())),
-            extension: json!({ "x": null }),
-        },
-    )
-}
-
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(32))]
     #[test]
-    fn any_notification_becomes_a_card_within_the_limits(
-        jobs in prop::collection::vec(any_job(), 1..30),
-        left_out in 0u64..10_000_000,
-        (name, description, trouble) in (any_text(), any_text(), any_text()),
-        runbook in prop_oneof![any_text(), Just(format!("https://wiki.example/{}", "x/ü?\"".repeat(2_000)))],
-        severity in prop::sample::select(Severity::ALL),
-        rolled_up in any::<bool>(),
-    ) {
-        let kind = if rolled_up { NotificationKind::RollUp } else { NotificationKind::Alert };
-        let notification = notification(kind, &rule(&name, &description, &runbook, severity), jobs, left_out);
+    fn any_notification_becomes_a_card_within_the_limits(notification in hostile::notifications(), trouble in hostile::names()) {
         for wording in [Wording::Configured, Wording::BuiltIn { why: trouble.clone() }] {
             let (_, message) = card(&*built_in(), &notification, &wording);
             if notification.total > 1 {
@@ -348,7 +280,7 @@ fn users(body: &str) -> Arc<dyn Channel> {
     let mut faults = Faults::default();
     let templates = Templates::load(folder.path(), &mut faults);
     assert!(!faults.any_error(), "{:?}", faults.sorted());
-    channel(FLOW, templates, None)
+    channel(templates)
 }
 
 #[test]
@@ -365,34 +297,19 @@ fn a_users_card_that_teams_would_not_show_is_an_error_and_the_built_in_one_is_no
 
 #[tokio::test]
 async fn a_card_is_posted_as_json_in_utf_8_and_no_answer_shows_the_address() {
-    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let url = format!(
-        "http://{}/workflows/0123456789abcdef0123/invoke?sp=%2Ftriggers%2Fmanual%2Frun&sig=AbCdEfGhIjKlMnOpQrStUv",
-        listener.local_addr().unwrap()
-    );
-    let server = tokio::spawn(async move {
-        let (mut socket, _) = listener.accept().await.unwrap();
-        let mut taken = Vec::new();
-        let mut chunk = [0; 4096];
-        while !taken.ends_with("🛰\"}".as_bytes()) {
-            let n = socket.read(&mut chunk).await.unwrap();
-            assert!(n > 0, "the request ended early");
-            taken.extend_from_slice(&chunk[..n]);
-        }
-        let request = String::from_utf8(taken).unwrap();
-        let body = format!("no such page: {}", request.lines().next().unwrap());
-        let answer = format!("HTTP/1.1 404 Not Found\r\ncontent-length: {}\r\n\r\n{body}", body.len());
-        socket.write_all(answer.as_bytes()).await.unwrap();
-        request
-    });
-    let channel = channel(&url, Templates::built_in(), None);
+    let answer =
+        "HTTP/1.1 404 Not Found\r\nconnection: close\r\n\r\nno such page: /workflows/0123456789abcdef/x?sp=%2Frun&sig=AbCdEfGhIjKl";
+    let (port, mut heard) = hostile::answering(answer).await;
+    let url = format!("url: 'http://127.0.0.1:{port}/workflows/0123456789abcdef/x?sp=%2Frun&sig=AbCdEfGhIjKl'");
+    let channel = hostile::channel(&KIND, &url, Templates::built_in()).unwrap();
     let target = Target(String::new());
     let payload = Payload::Json("{\"x\":\"🛰\"}".into());
     let outcome = channel.send(&payload, Envelope { key: "msg_7", target: &target, now: at(0) }).await;
-    let request = server.await.unwrap().to_lowercase();
-    assert!(request.starts_with("post /workflows/"), "{request}");
+    let request = heard.recv().await.unwrap();
+    assert!(request.starts_with("POST /workflows/0123456789abcdef/x?sp=%2Frun&sig=AbCdEfGhIjKl HTTP/1.1"), "{request}");
     assert!(request.contains("content-type: application/json; charset=utf-8"), "{request}");
     assert!(request.contains("webhook-id: msg_7"), "{request}");
+    assert!(request.ends_with("\r\n\r\n{\"x\":\"🛰\"}"), "{request}");
     let Outcome::Refused { what: Refusal::Channel, why } = outcome else { panic!("{outcome:?}") };
     assert!(why.starts_with("HTTP 404: no such page") && !why.contains("AbCd") && !why.contains("0123"), "{why}");
 }
