@@ -25,7 +25,7 @@ use crate::{
 
 /// The whole time one answer may take, from the connection to the last byte. A full page is a third of a megabyte.
 pub const PAGE_DEADLINE: Duration = Duration::from_secs(30);
-/// The largest page, counted as it is read (unpacked, where it comes packed): a hundred times a full one.
+/// The largest page, a hundred times a full one. Compression is not asked for, so that what is read is what was sent.
 pub const PAGE_BYTES: usize = 32 * 1024 * 1024;
 
 /// The feed of one tenant.
