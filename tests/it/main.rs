@@ -8,5 +8,6 @@ mod delivery;
 mod demo;
 mod mail;
 mod relay;
+mod source;
 mod store;
 mod validators;
