@@ -28,7 +28,7 @@ pub struct Quoter<'f> {
 struct File {
     /// Where each line begins.
     lines: Vec<usize>,
-    /// What must not be shown, in order.
+    /// What must not be shown: in order, none empty, none overlapping.
     hidden: Vec<Range<usize>>,
 }
 
@@ -60,8 +60,16 @@ fn read(source: &Arc<Source>, faults: &Faults) -> File {
     if faults.is_broken(source) {
         hidden.extend(secrets::in_broken_text(&source.text));
     }
+    hidden.retain(|range| !range.is_empty());
     hidden.sort_by_key(|range| range.start);
-    File { lines, hidden }
+    let mut apart: Vec<Range<usize>> = Vec::with_capacity(hidden.len());
+    for range in hidden {
+        match apart.last_mut().filter(|last| range.start < last.end) {
+            Some(last) => last.end = last.end.max(range.end),
+            None => apart.push(range),
+        }
+    }
+    File { lines, hidden: apart }
 }
 
 /// Whether a value is nothing but `${NAME}` or `${file:PATH}`, which tells where a secret is and not what it is. A default may
@@ -100,11 +108,9 @@ fn blanked(text: &str, line: Range<usize>, marked: Range<usize>, hidden: &[Range
         quote.text.push_str(text.get(from.clone()).unwrap_or_default());
         moved.push((from, to..quote.text.len()));
     };
-    for range in hidden.iter().filter(|range| !range.is_empty() && range.start < line.end && range.end > line.start) {
+    let first = hidden.partition_point(|range| range.end <= line.start);
+    for range in hidden.iter().skip(first).take_while(|range| range.start < line.end) {
         let (start, end) = (range.start.max(line.start), range.end.min(line.end));
-        if end <= at {
-            continue;
-        }
         copy(&mut quote, &mut moved, at..start.max(at));
         let to = quote.text.len();
         let gap = if quote.text.ends_with([':', '=']) { " " } else { "" };

@@ -61,6 +61,7 @@ fn words(error: &Error) -> String {
         Error::Budget { .. } => "too many values, or nested too deep",
         Error::AliasReplayLimitExceeded { .. } | Error::AliasExpansionLimitExceeded { .. } => "aliases (`*name`) repeat too much",
         Error::AliasReplayStackDepthExceeded { .. } => "aliases (`*name`) lie within aliases too deep",
+        Error::AliasError { error, .. } => return words(error),
         Error::RecursiveReferencesRequireWeakTypes { .. } => "an alias (`*name`) lies within what it stands for",
         other => {
             let message = other.to_string();

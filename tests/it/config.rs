@@ -188,6 +188,27 @@ fn all_mistakes_of_all_files_are_told_at_once_with_the_nearest_name() {
 }
 
 #[test]
+fn a_digests_conditions_are_read_as_a_rules() {
+    check("notify: [oncall] }\nnotices", "notify: [oncall], when: { state: faild } }\nnotices", &["15:101 unknown state `faild`"]);
+    check("notify: [oncall] }\nnotices", "notify: [oncall], when: { sate: failed } }\nnotices", &["15:94 unknown key `sate`"]);
+}
+
+#[test]
+fn a_template_that_its_channel_would_refuse_is_told_at_its_file() {
+    let home = Home::new(GOOD, RULES);
+    fs::create_dir_all(home.path("templates/alert")).unwrap();
+    fs::write(home.path("templates/alert/slack.json.hbs"), "{ \"blocks\": 5 }").unwrap();
+    let (config, faults) = config::load(&home.path("jobrelay.yaml"), &variables());
+    assert!(config.is_none());
+    let report = config::report(&faults, false);
+    assert!(report.contains("templates/alert/slack.json.hbs:1:1: error: "), "{report}");
+    // Where no channel has a use for it, it does no harm.
+    fs::write(home.path("jobrelay.yaml"), GOOD.replace("kind: slack", "kind: webhook")).unwrap();
+    let (config, faults) = config::load(&home.path("jobrelay.yaml"), &variables());
+    assert!(config.is_some(), "{}", config::report(&faults, false));
+}
+
+#[test]
 fn fallbacks_in_a_circle_are_told_once() {
     let circle =
         GOOD.replace("kind: slack", "kind: slack\n    fallback: hook").replace("kind: webhook", "kind: webhook\n    fallback: oncall");
