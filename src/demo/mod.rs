@@ -105,13 +105,13 @@ pub struct Options {
 /// # Errors
 /// Why it could not start or go on, in one line.
 pub async fn run(options: Options, stop: CancellationToken) -> Result<bool, String> {
-    let screen = Screen::new(options.look);
+    let mut screen = Screen::new(options.look);
     let folder = Passing::new()?;
     let pages = Pages::open(options.out.map_or_else(|| folder::fresh("jobrelay-demo-mails"), Ok)?)?;
     let script = Script::new(options.date, options.once.then_some(1));
     let clock = Arc::new(SimulatedClock::new(script.begins(), options.speed.factor(), options.speed.tick()));
     let (props, world, desk) = open_world(script, &clock).await?;
-    show::announce(&screen, &pages, &world.tenant, options.speed, options.once);
+    show::announce(&mut screen, &pages, &world.tenant, options.speed, options.once);
 
     let mut config = configure(&folder, &props)?;
     for source in &mut config.sources {
@@ -120,6 +120,8 @@ pub async fn run(options: Options, stop: CancellationToken) -> Result<bool, Stri
     }
     let store_path = config.storage.path.clone();
     let ends = CancellationToken::new();
+    // Whatever goes wrong here, the program is told to stop.
+    let _told = ends.clone().drop_guard();
     let shared: Arc<dyn Clock> = clock.clone();
     let mut program = tokio::spawn(app::run(config, shared, ends.clone()));
     let died = |result: Result<Result<(), String>, tokio::task::JoinError>| match result {

@@ -89,7 +89,8 @@ fn write(path: &Path, text: &str) -> Result<(), String> {
 /// One mail: its headers, and its HTML part in a frame where nothing of it can run.
 fn page(letter: &Letter) -> String {
     let row = |name: &str, value: &str| format!("<tr><th scope=\"row\">{name}</th><td>{}</td></tr>", escape(value));
-    let rows = [row("From", &letter.from), row("To", &letter.to), row("Date", &letter.date)].concat();
+    let rows =
+        [row("From", &letter.from), row("To", &letter.to), row("Date", &letter.date.replace('T', " ").replace('Z', " UTC"))].concat();
     let plain = || format!("<pre style=\"white-space:pre-wrap;font:14px/1.5 monospace\">{}</pre>", escape(&letter.text));
     let body = escape(&letter.html.clone().unwrap_or_else(plain));
     let subject = escape(&letter.subject);

@@ -7,11 +7,11 @@ use crate::document::Environment;
 /// The rules of the day.
 pub const RULES: &str = r#"rules:
   - name: scan-failed
-    description: A scan failed. What it should have found is not under management.
+    description: A scan failed, so nothing new came under management.
     when: { state: failed }
     severity: critical
     notify: [oncall, scans, admins, ticketing]
-    limit: 2 per 1h
+    limit: 1 per 1h
     labels: { team: collaboration, runbook: "https://wiki.contoso.example/scan-failed" }
 
   - name: scan-incomplete

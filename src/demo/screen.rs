@@ -33,13 +33,15 @@ impl Look {
 pub struct Screen {
     look: Look,
     gone: bool,
+    /// Whether a message was the last thing written: a blank line sets off what follows.
+    after_message: bool,
 }
 
 impl Screen {
     /// A screen.
     #[must_use]
     pub const fn new(look: Look) -> Self {
-        Self { look, gone: false }
+        Self { look, gone: false, after_message: false }
     }
 
     /// How many columns there are.
@@ -55,8 +57,10 @@ impl Screen {
     }
 
     /// A line of narration.
-    pub fn narrate(&self, line: &Line) {
-        let _ = writeln!(io::stderr(), "{}", line.painted(self.look.colour_err));
+    pub fn narrate(&mut self, line: &Line) {
+        let blank = if std::mem::take(&mut self.after_message) { "\n" } else { "" };
+        // A reader of stderr that has gone is nobody to tell.
+        let _ = writeln!(io::stderr(), "{blank}{}", line.painted(self.look.colour_err));
     }
 
     /// Lines that are the demo's result, written whole.
@@ -78,6 +82,7 @@ impl Screen {
             indented
         }));
         self.show(&block);
+        self.after_message = true;
     }
 
     /// How many columns a message's own lines may take.
@@ -87,14 +92,17 @@ impl Screen {
     }
 }
 
-/// A name on a rule, with a word at its end.
+/// A name on a rule, with a detail behind it and a word at its end.
 #[must_use]
 pub fn heading(name: &str, detail: &str, end: &str, width: usize) -> Line {
     let edge = Style::PLAIN.in_colour(Colour::GREY);
-    let line = Line::of("── ", edge).and(name, Style::BOLD.in_colour(Colour::BLUE)).and(&format!(" {detail} "), Style::DIM);
-    let end = format!(" {end} ");
-    let rule = width.saturating_sub(line.width() + Line::of(&end, Style::DIM).width() + 2);
-    line.and(&"─".repeat(rule), edge).and(&end, Style::DIM).and("──", edge)
+    let set_off = |word: &str| if word.is_empty() { String::new() } else { format!(" {word}") };
+    let line = Line::of("── ", edge).and(name, Style::BOLD.in_colour(Colour::BLUE)).and(&set_off(detail), Style::DIM).and(" ", edge);
+    let tail = if end.is_empty() { Line::default() } else { Line::of(&set_off(end), Style::DIM).and(" ──", edge) };
+    let rule = width.saturating_sub(line.width() + tail.width());
+    let mut line = line.and(&"─".repeat(rule), edge);
+    line.extend(tail);
+    line
 }
 
 #[cfg(test)]
@@ -106,6 +114,7 @@ mod tests {
         let line = heading("Slack", "#oncall", "01:30", 40);
         assert_eq!(line.text(), "── Slack #oncall ────────────── 01:30 ──");
         assert_eq!(line.width(), 40);
+        assert_eq!(heading("In sum", "", "", 20).text(), "── In sum ──────────");
     }
 
     #[test]

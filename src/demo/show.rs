@@ -27,7 +27,7 @@ use crate::{
 };
 
 /// How long the first of some messages waits for the others, so that they are shown by channel and not as they race.
-const GATHER: Duration = Duration::from_millis(100);
+const GATHER: Duration = Duration::from_millis(200);
 /// How often it looks whether everything is delivered, once the day is over.
 const LOOK: Duration = Duration::from_millis(50);
 /// How long after the day's end it waits for that.
@@ -67,7 +67,7 @@ pub struct Show {
 }
 
 /// Says what is about to be seen.
-pub fn announce(screen: &Screen, pages: &Pages, tenant: &Tenant, speed: Speed, once: bool) {
+pub fn announce(screen: &mut Screen, pages: &Pages, tenant: &Tenant, speed: Speed, once: bool) {
     let day = format_duration(Duration::from_secs_f64(60.0 / speed.get()));
     let until = if once { "it ends by itself" } else { "Ctrl-C ends it" };
     let fact = |name: &str, value: &str| Line::of(&format!("  {name:<8}"), Style::DIM).and(value, Style::PLAIN);

@@ -153,29 +153,56 @@ impl Line {
     /// Broken between words into lines of at most `width` columns; a word longer than that is broken within.
     #[must_use]
     pub fn wrapped(&self, width: usize) -> Vec<Self> {
-        let width = width.max(1);
+        self.broken(width, width)
+    }
+
+    /// Broken into lines, the first of at most `first` columns and the others of at most `others`.
+    fn broken(&self, first: usize, others: usize) -> Vec<Self> {
+        let mut width = first.max(1);
         let glyphs = self.glyphs();
         let (mut lines, mut line): (Vec<Vec<Glyph>>, Vec<Glyph>) = (Vec::new(), Vec::new());
         let mut used = 0;
+        // A line's indent and bullet are no place to break it at.
+        let head = self.head();
         for glyph in glyphs {
-            if used + glyph.width > width && !line.is_empty() {
-                if glyph.c == ' ' {
-                    lines.push(std::mem::take(&mut line));
-                    used = 0;
-                    continue;
-                }
-                // The indent of the line is no place to break at.
-                let indent = line.iter().take_while(|g| g.c == ' ').count();
-                let at = line.iter().rposition(|g| g.c == ' ').filter(|at| *at >= indent).map_or(line.len(), |at| at + 1);
-                let rest = line.split_off(at);
+            while used + glyph.width > width && !line.is_empty() {
+                let indent = if lines.is_empty() { head } else { 0 };
+                let at = if glyph.c == ' ' { None } else { line.iter().rposition(|g| g.c == ' ').filter(|at| *at >= indent) };
+                let rest = at.map_or_else(Vec::new, |at| line.split_off(at + 1));
                 lines.push(std::mem::replace(&mut line, rest));
-                used = line.iter().map(|g| g.width).sum();
+                (used, width) = (line.iter().map(|g| g.width).sum(), others.max(1));
+            }
+            if glyph.c == ' ' && line.is_empty() && !lines.is_empty() {
+                continue;
             }
             used += glyph.width;
             line.push(glyph);
         }
         lines.push(line);
         lines.into_iter().map(assemble).collect()
+    }
+
+    /// Wrapped like [`Line::wrapped`], with what does not fit on the first line set in: as deep as that line itself, behind
+    /// its bullet if it has one, or at least by `indent`.
+    #[must_use]
+    pub fn hanging(&self, width: usize, indent: usize) -> Vec<Self> {
+        let indent = self.head().max(indent);
+        if indent * 2 >= width {
+            return self.wrapped(width);
+        }
+        let set_in = |(at, line): (usize, Self)| {
+            let mut set_in = Self::of(&" ".repeat(if at == 0 { 0 } else { indent }), Style::PLAIN);
+            set_in.extend(line);
+            set_in
+        };
+        self.broken(width, width - indent).into_iter().enumerate().map(set_in).collect()
+    }
+
+    /// How many columns its indent and its bullet take.
+    fn head(&self) -> usize {
+        let text = self.text();
+        let words = text.trim_start_matches(' ');
+        text.len() - words.len() + if ["• ", "- "].iter().any(|bullet| words.starts_with(bullet)) { 2 } else { 0 }
     }
 
     fn glyphs(&self) -> Vec<Glyph> {
@@ -200,7 +227,9 @@ impl Line {
         if !colour {
             return self.text().trim_end().to_owned();
         }
-        self.0.iter().map(|span| paint(&span.text, span.style)).collect()
+        let seen = self.0.iter().rposition(|span| !span.text.trim_end().is_empty()).map_or(0, |last| last + 1);
+        let paint_one = |(at, span): (usize, &Span)| paint(if at + 1 == seen { span.text.trim_end() } else { &span.text }, span.style);
+        self.0.iter().take(seen).enumerate().map(paint_one).collect()
     }
 }
 
@@ -291,6 +320,15 @@ mod tests {
     }
 
     #[test]
+    fn what_hangs_is_set_in_behind_its_bullet() {
+        let line = |text: &str| Line::of(text, Style::PLAIN);
+        assert_eq!(texts(&line("• scan sites failed twice").hanging(12, 0)), ["• scan sites", "  failed", "  twice"]);
+        assert_eq!(texts(&line("  indented words").hanging(11, 0)), ["  indented", "  words"]);
+        assert_eq!(texts(&line("- abcdefgh").hanging(6, 0)), ["- abcd", "  efgh"]);
+        assert_eq!(texts(&line("plain words").hanging(6, 0)), ["plain", "words"]);
+    }
+
+    #[test]
     fn nothing_that_steers_a_terminal_comes_through() {
         let line = Line::of("a\x1b[2Jb\u{9b}31m\u{202e}c\u{200b}\r\td", Style::PLAIN);
         assert_eq!(line.painted(true), "a␛[2Jb\u{fffd}31m\u{fffd}c d");
@@ -321,12 +359,12 @@ mod tests {
     proptest! {
         #[test]
         fn wrapped_lines_fit_and_keep_every_letter(text in "[a-zé漢 ⚠]{0,60}", width in 2usize..30) {
-            let lines = Line::of(&text, Style::PLAIN).wrapped(width);
-            for line in &lines {
-                prop_assert!(line.width() <= width);
-            }
             let letters = |text: &str| text.chars().filter(|c| *c != ' ').collect::<String>();
-            prop_assert_eq!(letters(&texts(&lines).concat()), letters(&text));
+            let line = Line::of(&text, Style::PLAIN);
+            for lines in [line.wrapped(width), line.hanging(width, 1)] {
+                prop_assert!(lines.iter().all(|line| line.width() <= width));
+                prop_assert_eq!(letters(&texts(&lines).concat()), letters(&text));
+            }
         }
 
         #[test]

@@ -66,7 +66,7 @@ pub fn lines(letter: &Letter, width: usize) -> Vec<Line> {
     }
     lines.push(Line::default());
     // Cleaned before it is split: a lone line separator of another script is a line's end here too.
-    lines.extend(clean(letter.text.trim()).lines().flat_map(|line| Line::of(line, Style::PLAIN).wrapped(width)));
+    lines.extend(clean(letter.text.trim()).lines().flat_map(|line| Line::of(line, Style::PLAIN).hanging(width, 0)));
     lines
 }
 

@@ -39,7 +39,14 @@ pub fn lines(message: &Value, width: usize) -> Vec<Line> {
                 shown.extend(wrapped(&mrkdwn(text, if key == "title" { Style::BOLD } else { Style::PLAIN }), inner));
             }
         }
+        let mut fields_before = false;
         for block in attachment["blocks"].as_array().into_iter().flatten() {
+            // Slack sets blocks apart; in a terminal a line is much, so only the fields are.
+            let fields = block["fields"].is_array();
+            if (fields || fields_before) && !shown.is_empty() {
+                shown.push(Line::default());
+            }
+            fields_before = fields;
             shown.extend(self::block(block, inner));
         }
         lines.extend(shown.into_iter().map(|line| {
@@ -117,7 +124,7 @@ fn text_object(object: &Value, style: Style) -> Vec<Line> {
 }
 
 fn wrapped(lines: &[Line], width: usize) -> Vec<Line> {
-    lines.iter().flat_map(|line| line.wrapped(width)).collect()
+    lines.iter().flat_map(|line| line.hanging(width, 0)).collect()
 }
 
 #[cfg(test)]
@@ -147,12 +154,14 @@ mod tests {
         let expected = [
             "scan sites failed",
             "▌ scan *sites* failed",
+            "▌",
             "▌ Took                          Tenant",
             "▌ 6m                            contoso",
+            "▌",
             "▌ [ Runbook ] https://wiki.example",
         ];
         assert_eq!(seen(&message, 60), expected);
-        assert_eq!(seen(&message, 30)[2..6], ["▌ Took", "▌ 6m", "▌ Tenant", "▌ contoso"]);
+        assert_eq!(seen(&message, 30)[3..7], ["▌ Took", "▌ 6m", "▌ Tenant", "▌ contoso"]);
     }
 
     #[test]

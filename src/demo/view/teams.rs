@@ -12,6 +12,8 @@ use super::{
 const FRAME: usize = 4;
 /// The least width that columns are drawn side by side in.
 const COLUMN: usize = 8;
+/// How many pixels of a card a terminal's column stands for.
+const PIXELS: usize = 8;
 /// How deep containers are followed; a card that nests deeper is no card of a person's.
 const DEPTH: usize = 8;
 
@@ -44,10 +46,16 @@ fn boxed(card: &Value, width: usize) -> Vec<Line> {
 
 fn elements(list: &Value, width: usize, style: Style, depth: usize) -> Vec<Line> {
     let mut lines = Vec::new();
+    let mut after_panel = false;
     for element in list.as_array().into_iter().flatten().filter(|element| element["isVisible"] != false) {
-        if element["separator"] == true && !lines.is_empty() {
+        // A container with a colour of its own is set apart from what follows.
+        let set_apart = std::mem::replace(&mut after_panel, element["type"] == "Container" && element["style"].is_string());
+        let spaced = matches!(element["spacing"].as_str(), Some("large" | "extraLarge" | "Large" | "ExtraLarge"));
+        if lines.is_empty() {
+            // Nothing to be set apart from.
+        } else if element["separator"] == true {
             lines.push(Line::of(&"─".repeat(width), Style::DIM));
-        } else if matches!(element["spacing"].as_str(), Some("large" | "extraLarge" | "Large" | "ExtraLarge")) && !lines.is_empty() {
+        } else if set_apart || spaced {
             lines.push(Line::default());
         }
         lines.extend(self::element(element, width, style, depth));
@@ -63,7 +71,7 @@ fn element(element: &Value, width: usize, style: Style, depth: usize) -> Vec<Lin
     match kind {
         Some("TextBlock") => {
             let style = text_style(element, style);
-            markdown(text_of(&element["text"]), style).iter().flat_map(|line| line.wrapped(width)).collect()
+            markdown(text_of(&element["text"]), style).iter().flat_map(|line| line.hanging(width, 0)).collect()
         }
         Some("RichTextBlock") => {
             let mut line = Line::default();
@@ -138,16 +146,21 @@ fn columns(list: &Value, width: usize, style: Style, depth: usize) -> Vec<Line> 
     let list: Vec<&Value> = list.as_array().into_iter().flatten().collect();
     let gaps = GAP * list.len().saturating_sub(1);
     let natural = |column: &Value| elements(&column["items"], width, style, depth).iter().map(Line::width).max().unwrap_or(0);
-    let is_auto = |column: &Value| column["width"] == "auto";
-    let fixed: usize = list.iter().filter(|column| is_auto(column)).map(|column| natural(column)).sum();
-    let stretching = list.iter().filter(|column| !is_auto(column)).count();
-    let share = width.saturating_sub(gaps + fixed).checked_div(stretching).unwrap_or(COLUMN);
+    // None for those that share what is left.
+    let own = |column: &Value| match column["width"].as_str() {
+        Some("auto") => Some(natural(column)),
+        Some(text) => text.strip_suffix("px").and_then(|pixels| pixels.parse::<usize>().ok()).map(|pixels| pixels.div_ceil(PIXELS)),
+        None => None,
+    };
+    let wanted: Vec<Option<usize>> = list.iter().map(|column| own(column)).collect();
+    let fixed: usize = wanted.iter().flatten().sum();
+    let sharing = wanted.iter().filter(|own| own.is_none()).count();
+    let share = width.saturating_sub(gaps + fixed).checked_div(sharing).unwrap_or(COLUMN);
     if share < COLUMN || fixed + gaps > width {
         return list.iter().flat_map(|column| elements(&column["items"], width, style, depth)).collect();
     }
-    let widths: Vec<usize> = list.iter().map(|column| if is_auto(column) { natural(column) } else { share }).collect();
-    let cells: Vec<Vec<Line>> =
-        list.iter().zip(&widths).map(|(column, width)| elements(&column["items"], (*width).max(1), style, depth)).collect();
+    let widths: Vec<usize> = wanted.into_iter().map(|own| own.unwrap_or(share).max(1)).collect();
+    let cells: Vec<Vec<Line>> = list.iter().zip(&widths).map(|(column, width)| elements(&column["items"], *width, style, depth)).collect();
     beside(&cells, &widths, GAP)
 }
 
@@ -187,6 +200,7 @@ mod tests {
         let expected = [
             "╭──────────────────────────────────────╮",
             "│ scan sites failed                    │",
+            "│                                      │",
             "│ Took    6m                           │",
             "│ Tenant  contoso_a                    │",
             "│ id Scan_1                            │",
@@ -209,6 +223,8 @@ mod tests {
         ] }] });
         assert_eq!(seen(&card, 30)[1], "│ sites  failed after six    │");
         assert_eq!(seen(&card, 16)[1], "│ sites        │");
+        let card = json!({ "body": [{ "type": "ColumnSet", "columns": [{ "width": "70px", "items": text("Source") }, { "width": "stretch", "items": text("contoso") }] }] });
+        assert_eq!(seen(&card, 30)[1], "│ Source     contoso         │");
     }
 
     #[test]
