@@ -88,7 +88,7 @@ async fn connect(config: &Config) -> Result<ExitCode, String> {
     };
     for source in &config.sources {
         let result = match source.settings.connect(&source.name, &http, &clock) {
-            Ok(feed) => feed.probe().await.map(|()| "a token was given and a job read").map_err(|error| error.to_string()),
+            Ok(feed) => feed.probe().await.map(|()| "ok, a token was given and a job read").map_err(|error| error.to_string()),
             Err(why) => Err(why),
         };
         tell("source", &source.name, result);
@@ -96,7 +96,7 @@ async fn connect(config: &Config) -> Result<ExitCode, String> {
     let tools = Tools { http, templates: Arc::clone(&config.templates), public_url: config.server.public_url.clone() };
     for channel in &config.channels {
         let result = match channel.settings.connect(&channel.name, &channel.common, &tools) {
-            Ok(live) => live.greet().await.map(|()| "nothing is wrong that can be seen without sending"),
+            Ok(live) => live.greet().await.map(|()| "ok"),
             Err(why) => Err(why),
         };
         tell("channel", &channel.name, result);

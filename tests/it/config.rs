@@ -255,7 +255,7 @@ const CANARY: &str = "CANARY-9d1f";
 /// Every secret field holds the canary; the ways in which such a file can be broken.
 fn canaries() -> Vec<String> {
     let good = format!(
-        "sources:\n  contoso:\n    kind: aos_scan_jobs\n    base_url: http://127.0.0.1:9\n    token_url: http://127.0.0.1:9/{CANARY}\n    client_id: app\n    client_secret: '{CANARY}'\nchannels:\n  oncall: {{ kind: slack, url: 'http://127.0.0.1:9/{CANARY}' }} # {CANARY}\n  scans:\n    kind: teams\n    url: \"http://127.0.0.1:9/{CANARY}\"\n  admins:\n    kind: email\n    smtp: smtp://user:{CANARY}@127.0.0.1:9\n    from: a@contoso.example\n    to: [b@contoso.example]\n  hook:\n    kind: webhook\n    url: http://127.0.0.1:9/{CANARY}\n    secret: {CANARY}-0123456789-0123456789\n    headers: {{ Authorization: 'Bearer {CANARY}' }}\nserver: {{ listen: '127.0.0.1:0', token: {CANARY}-0123456789 }}\nstorage: {{ url: 'sqlite:jobs.db' }}\n"
+        "sources:\n  contoso:\n    kind: aos_scan_jobs\n    base_url: http://127.0.0.1:9\n    token_url: http://127.0.0.1:9/token\n    client_id: app\n    client_secret: '{CANARY}'\nchannels:\n  oncall: {{ kind: slack, url: 'http://127.0.0.1:9/{CANARY}' }} # {CANARY}\n  scans:\n    kind: teams\n    url: \"http://127.0.0.1:9/{CANARY}\"\n  admins:\n    kind: email\n    smtp: smtp://user:{CANARY}@127.0.0.1:9\n    from: a@contoso.example\n    to: [b@contoso.example]\n  hook:\n    kind: webhook\n    url: http://127.0.0.1:9/{CANARY}\n    secret: {CANARY}-0123456789-0123456789\n    headers: {{ Authorization: 'Bearer {CANARY}' }}\nserver: {{ listen: '127.0.0.1:0', token: {CANARY}-0123456789 }}\nstorage: {{ url: 'sqlite:jobs.db' }}\n"
     );
     let mut broken: Vec<String> = vec![good.clone()];
     // Each line: its key mistyped, its value of another shape, its quotes and brackets left open, a tab, a sign too many.
@@ -400,6 +400,36 @@ fn every_variable_of_inits_config_is_in_its_list() {
         use std::os::unix::fs::PermissionsExt;
         assert_eq!(fs::metadata(folder.path().join(file)).unwrap().permissions().mode() & 0o777, 0o600);
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn connecting_tells_what_came_of_each_and_fails_if_one_does() {
+    let upstream = crate::common::upstream::Upstream::start().await;
+    let channels = "channels:\n  hook: { kind: webhook, url: 'http://127.0.0.1:1/' }\n";
+    let home = Home::new(&format!("{}{channels}", upstream.config()), "");
+    let good = home.run(&["check", "--connect"]);
+    assert!(good.status.success(), "{}", text(&good.stderr));
+    assert!(text(&good.stderr).contains("source contoso: ok") && text(&good.stderr).contains("channel hook: ok"), "{}", text(&good.stderr));
+    let mail = "  admins: { kind: email, smtp: 'smtp://127.0.0.1:1', from: a@contoso.example, to: b@contoso.example }\n";
+    fs::write(home.path("jobrelay.yaml"), format!("{}{channels}{mail}", upstream.config())).unwrap();
+    let bad = home.run(&["check", "--connect"]);
+    assert_eq!(bad.status.code(), Some(1));
+    assert!(
+        text(&bad.stderr).contains("source contoso: ok") && text(&bad.stderr).contains("channel admins: error: "),
+        "{}",
+        text(&bad.stderr)
+    );
+}
+
+#[test]
+fn a_log_in_json_stays_json_when_the_config_is_wrong() {
+    let home = Home::new("sources: {}\nchanels: {}\n", "");
+    let output = home.run(&["--log-format", "json", "run"]);
+    assert_eq!(output.status.code(), Some(1));
+    let lines: Vec<serde_json::Value> = text(&output.stderr).lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let unknown = lines.iter().find(|line| line["message"] == "unknown key `chanels`").unwrap();
+    assert_eq!((&unknown["line"], &unknown["column"]), (&2.into(), &1.into()));
+    assert_eq!(unknown["hint"], "did you mean `channels`?");
 }
 
 #[test]
