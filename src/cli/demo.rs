@@ -20,7 +20,7 @@ use crate::{
 #[derive(Debug, clap::Args)]
 pub struct Args {
     /// How fast the day goes by: 1 is a day in a minute, 2 twice as fast; from 0.01 to 60
-    #[arg(long, value_name = "N", default_value_t = 1.0, allow_negative_numbers = true)]
+    #[arg(long, value_name = "N", default_value_t = 1.0, allow_negative_numbers = true, value_parser = number)]
     speed: f64,
 
     /// End after one day, with exit code 0 if everything was delivered
@@ -32,12 +32,25 @@ pub struct Args {
     out: Option<PathBuf>,
 
     /// The day that is played, as YYYY-MM-DD in UTC; today where nothing is said. With a day, each run shows the same
-    #[arg(long, value_name = "DATE")]
+    #[arg(long, value_name = "DATE", value_parser = day)]
     date: Option<Date>,
 }
 
 /// Logs below this are left out unless they are asked for: the show is on the terminal too.
 pub const LOG_LEVEL: &str = "warn";
+
+/// The years that a day may lie in: far from where the calendars of the protocols end.
+const YEARS: std::ops::RangeInclusive<i16> = 2000..=2999;
+
+fn number(text: &str) -> Result<f64, String> {
+    text.parse().ok().filter(|number: &f64| !number.is_nan()).ok_or_else(|| "write a number, as in 2 or 0.5".into())
+}
+
+fn day(text: &str) -> Result<Date, String> {
+    let date: Option<Date> = text.parse().ok();
+    let known = date.filter(|date| YEARS.contains(&date.year()));
+    known.ok_or_else(|| format!("write a day as in 2026-03-02, from the year {} to {}", YEARS.start(), YEARS.end()))
+}
 
 pub fn run(args: Args) -> ExitCode {
     let (speed, told) = Speed::nearest(args.speed);

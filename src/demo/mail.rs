@@ -40,6 +40,7 @@ pub async fn serve(listener: TcpListener, take: impl Fn(Envelope) + Clone + Send
 }
 
 async fn session(stream: TcpStream, take: impl Fn(Envelope)) -> std::io::Result<()> {
+    stream.set_nodelay(true)?;
     let mut stream = BufReader::new(stream);
     stream.write_all(b"220 mail.contoso.example ESMTP demo\r\n").await?;
     let (mut from, mut to): (Option<String>, Vec<String>) = (None, Vec::new());
@@ -88,8 +89,8 @@ async fn session(stream: TcpStream, take: impl Fn(Envelope)) -> std::io::Result<
             }
             _ => "502 5.5.1 not known here".into(),
         };
-        stream.write_all(answer.as_bytes()).await?;
-        stream.write_all(b"\r\n").await?;
+        // In one piece: a second small write would wait for the first one's acknowledgement.
+        stream.write_all(format!("{answer}\r\n").as_bytes()).await?;
     }
     Ok(())
 }

@@ -66,8 +66,9 @@ impl Speed {
     /// The nearest speed that the demo can go at, and whether that is not the one wanted.
     #[must_use]
     pub fn nearest(wanted: f64) -> (Self, bool) {
-        let speed = if wanted.is_nan() { 1.0 } else { wanted.clamp(Self::SLOWEST, Self::FASTEST) };
-        (Self(speed), (speed - wanted).abs() > 0.0 || wanted.is_nan())
+        // What is no number at all is as slow as can be.
+        let speed = if wanted.is_nan() { Self::SLOWEST } else { wanted.clamp(Self::SLOWEST, Self::FASTEST) };
+        (Self(speed), !(Self::SLOWEST..=Self::FASTEST).contains(&wanted))
     }
 
     /// The number.
@@ -233,7 +234,7 @@ mod tests {
             (-3.0, Speed::SLOWEST, true),
             (1e9, Speed::FASTEST, true),
             (f64::INFINITY, Speed::FASTEST, true),
-            (f64::NAN, 1.0, true),
+            (f64::NAN, Speed::SLOWEST, true),
         ] {
             assert_eq!(Speed::nearest(wanted), (Speed(speed), told), "{wanted}");
         }

@@ -42,7 +42,7 @@ pub const CONFIG: &str = r#"sources:
     token_url: ${TENANT_URL}/connect/token
     client_id: ${AOS_CLIENT_ID}
     client_secret: ${AOS_CLIENT_SECRET}
-    page_size: 25
+    page_size: 50
     start: now
 
 # On loopback nobody asks for patience, so the rates that the real channels publish are switched off.

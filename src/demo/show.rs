@@ -143,7 +143,7 @@ impl Show {
 
     async fn summary(&self, store: &dyn Store) -> Result<Summary, String> {
         let expected = (0..self.days).map(|day| self.script.day(day).len()).sum();
-        summary::read(store, expected).await.map_err(|error: StoreError| error.to_string())
+        summary::read(store, self.days, expected).await.map_err(|error: StoreError| error.to_string())
     }
 
     fn next_day(&mut self) {

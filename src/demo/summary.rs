@@ -30,6 +30,7 @@ pub struct Sent {
 /// What the store says.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Summary {
+    days: i64,
     expected: u64,
     jobs: BTreeMap<String, u64>,
     alerts: BTreeMap<String, u64>,
@@ -39,11 +40,11 @@ pub struct Summary {
     rolled_up: u64,
 }
 
-/// Reads it; `expected` jobs are to end in all.
+/// Reads it; in so many days, `expected` jobs are to end.
 ///
 /// # Errors
 /// The store could not be read.
-pub async fn read(store: &dyn Store, expected: usize) -> Result<Summary, StoreError> {
+pub async fn read(store: &dyn Store, days: i64, expected: usize) -> Result<Summary, StoreError> {
     let tally = store.tally().await?;
     let deliveries = store.deliveries(DeliveryFilter { limit: DELIVERIES, ..DeliveryFilter::default() }).await?;
     let roll_ups: Vec<u64> =
@@ -53,6 +54,7 @@ pub async fn read(store: &dyn Store, expected: usize) -> Result<Summary, StoreEr
         *jobs.entry(state.clone()).or_default() += n;
     }
     Ok(Summary {
+        days,
         expected: u64::try_from(expected).unwrap_or(u64::MAX),
         jobs,
         pending: tally.pending.values().sum(),
@@ -97,11 +99,12 @@ impl Summary {
         ];
         let undelivered = self.pending + self.dead;
         if undelivered == 0 {
-            facts.push(("Delivered", "everything, once".into()));
+            facts.push(("Delivered", "everything".into()));
         }
         facts.push(("Mails", index.display().to_string()));
         facts.push(("Next", "jobrelay init    writes a config to start from".into()));
-        let mut lines = vec![Line::default(), heading("The day in sum", "", "", width)];
+        let name = if self.days > 1 { format!("{} days in sum", self.days) } else { "The day in sum".into() };
+        let mut lines = vec![Line::default(), heading(&name, "", "", width)];
         for (name, value) in facts {
             lines.extend(fact(name, &value, Style::PLAIN, width));
         }
