@@ -85,6 +85,25 @@ async fn one_connection_carries_one_mail_after_the_other() {
 }
 
 #[tokio::test]
+async fn an_idle_connection_is_hung_up_with_a_word_and_the_next_mail_has_a_new_one() {
+    let server = Smtp::start(Manner::default()).await;
+    let channel = plain(&server);
+    check(&send(&*channel, "k1", "a@contoso.example").await, "delivered", "250");
+    tokio::time::pause();
+    tokio::time::advance(Duration::from_secs(40)).await;
+    tokio::time::resume();
+    check(&send(&*channel, "k2", "a@contoso.example").await, "delivered", "250");
+    tokio::time::pause();
+    tokio::time::advance(Duration::from_secs(40)).await;
+    assert_eq!((server.connections(), server.commands().iter().any(|command| command == "QUIT")), (1, false));
+    tokio::time::advance(Duration::from_secs(40)).await;
+    crate::common::until("it says goodbye", || server.commands().iter().any(|command| command == "QUIT")).await;
+    tokio::time::resume();
+    check(&send(&*channel, "k3", "a@contoso.example").await, "delivered", "250");
+    assert_eq!(server.connections(), 2);
+}
+
+#[tokio::test]
 async fn each_recipient_has_an_outcome_of_its_own_and_the_next_mail_a_clean_start() {
     for pipelining in [true, false] {
         let server = Smtp::start(Manner { pipelining, ..Manner::default() }).await;
@@ -248,6 +267,26 @@ async fn a_greeting_sends_nothing() {
     assert!(why.contains("check user and password") && !why.contains("canary"), "{why}");
     let nobody = channel(&settings("smtp://127.0.0.1:1", "")).unwrap().greet().await.unwrap_err();
     assert!(nobody.contains("can't connect to 127.0.0.1:1"), "{nobody}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_machines_own_roots_count_and_can_be_named_from_outside() {
+    let server = Smtp::start(Manner { implicit: true, login: Some(("PLAIN", USER, PASSWORD)), ..Manner::default() }).await;
+    let config = Upstream::start().await.config()
+        + "channels:\n  admins:\n    kind: email\n    smtp: '${SMTP_URL}'\n    from: jobrelay@contoso.example\n    to: a@contoso.example\n";
+    let home = Home::new(&config, "rules: []\n");
+    let url = format!("smtps://{LOGIN}@localhost:{}", server.address.port());
+    let run = |roots: &str| {
+        let output = home.command(&["send", "admins"]).env("SMTP_URL", &url).env("SSL_CERT_FILE", roots).output().unwrap();
+        let text = crate::common::text(&output.stdout) + &crate::common::text(&output.stderr);
+        assert!(!text.contains("canary"), "{text}");
+        (output.status.code(), text)
+    };
+    let (code, text) = run(ROOT);
+    assert!(code == Some(0) && text.contains("a@contoso.example: delivered; it answered: 250"), "{text}");
+    assert!(server.taken()[0].tls);
+    let (code, text) = run("/nowhere");
+    assert!(code == Some(1) && text.contains("refused: the certificate of localhost"), "{text}");
 }
 
 #[test]

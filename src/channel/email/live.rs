@@ -1,6 +1,6 @@
 //! The live end: words for a notification, and one attempt for one recipient.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 
 use async_trait::async_trait;
 use jiff::Timestamp;
@@ -9,6 +9,7 @@ use rustls::ClientConfig;
 
 use super::{
     Recipient, address,
+    kept::Kept,
     message::Letter,
     reply::Reply,
     server::MailServer,
@@ -38,39 +39,30 @@ pub(super) struct Mail {
     pub(super) to: Vec<Recipient>,
     pub(super) common: Common,
     pub(super) tools: Tools,
-    /// A conversation that is good for another mail. Whoever uses it takes it out, so that one given up halfway is never
-    /// found here.
-    pub(super) kept: Mutex<Option<Session>>,
+    pub(super) kept: Kept,
 }
 
 impl Mail {
     /// Sends in the kept conversation, or in a new one where there is none or it proves dead before the mail was out.
     async fn transact(&self, to: &Mailbox, content: &[u8]) -> Result<Reply, Trouble> {
-        let kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner).take();
-        if let Some(session) = kept.filter(|session| !session.is_stale()) {
-            let (result, session) = self.transact_in(session, to, content).await;
-            match result {
-                Err(trouble) if may_be_age(&trouble) => drop(session),
-                result => {
-                    self.keep(session);
-                    return result;
-                }
+        if let Some(session) = self.kept.take() {
+            let result = self.transact_in(session, to, content).await;
+            if !result.as_ref().is_err_and(may_be_age) {
+                return result;
             }
         }
         let session = Session::open(&self.server, &self.tls).await?;
-        let (result, session) = self.transact_in(session, to, content).await;
-        self.keep(session);
-        result
+        self.transact_in(session, to, content).await
     }
 
-    async fn transact_in(&self, mut session: Session, to: &Mailbox, content: &[u8]) -> (Result<Reply, Trouble>, Option<Session>) {
+    /// Sends in this conversation, and keeps it where it is good for another mail.
+    async fn transact_in(&self, mut session: Session, to: &Mailbox, content: &[u8]) -> Result<Reply, Trouble> {
         let result = session.transact(self.from.email.as_ref(), to.email.as_ref(), content).await;
-        let over = result.as_ref().is_err_and(is_over);
-        (result, (!over).then_some(session))
-    }
-
-    fn keep(&self, session: Option<Session>) {
-        *self.kept.lock().unwrap_or_else(PoisonError::into_inner) = session;
+        // One in which the sender was refused may only be old: a new one tells.
+        if !result.as_ref().is_err_and(|trouble| is_over(trouble) || may_be_age(trouble)) {
+            self.kept.put(session);
+        }
+        result
     }
 
     /// The mail with the first `shown` jobs named, if it is one that is read to its end.

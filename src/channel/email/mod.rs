@@ -2,6 +2,7 @@
 
 mod address;
 mod dial;
+mod kept;
 mod live;
 mod message;
 mod reply;
@@ -21,6 +22,7 @@ use crate::{
     domain::{Name, Target},
     http::tls_config_with,
 };
+use kept::Kept;
 use live::Mail;
 use server::MailServer;
 
@@ -180,7 +182,7 @@ impl Settings for Email {
             to: self.to.clone(),
             common: common.clone(),
             tools: tools.clone(),
-            kept: std::sync::Mutex::new(None),
+            kept: Kept::default(),
         }))
     }
 }

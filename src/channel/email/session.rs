@@ -19,10 +19,6 @@ use super::{
     trouble::{Step, Trouble, broken, positive},
 };
 
-/// How long a kept conversation is trusted to live. Servers wait five minutes (RFC 5321, section 4.5.3.2.7), but a firewall
-/// between may forget an idle connection sooner, and then a mail waits for its deadline.
-const IDLE: Duration = Duration::from_secs(60);
-
 /// What it offers in its answer to `EHLO`.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 struct Offers {
@@ -217,10 +213,10 @@ impl Session {
         first.map_or(Ok(()), Err)
     }
 
-    /// Whether it has been idle for so long that a new one is the safer way.
+    /// How long it is since the last mail.
     #[must_use]
-    pub fn is_stale(&self) -> bool {
-        self.last_used.elapsed() > IDLE
+    pub fn idle(&self) -> Duration {
+        self.last_used.elapsed()
     }
 
     /// Says goodbye. Whatever the server makes of it, the conversation is over.
