@@ -76,6 +76,7 @@ pub async fn run(config: Config, clock: Arc<dyn Clock>, stop: CancellationToken)
             name: source.name,
             poll_every: source.poll_every,
             start: source.start,
+            keep: config.storage.keep,
             habits: Habits::default(),
             rules: Arc::clone(&config.rules),
             limits: Arc::clone(&limits),

@@ -84,6 +84,7 @@ pub fn notification(kind: NotificationKind, rule: &RuleFacts, jobs: Vec<Job>, mo
         kind,
         rule: rule.clone(),
         alerts,
+        notice: None,
         total,
         created: now(),
         attempts: 0,

@@ -135,6 +135,7 @@ fn sample(channel: Name, rule: RuleFacts, job: Job) -> Notification {
         kind: NotificationKind::Alert,
         rule: rule.clone(),
         alerts: vec![Alert { id: 0, run: 1, rule, job, created: now }],
+        notice: None,
         total: 1,
         created: now,
         attempts: 0,

@@ -3,7 +3,7 @@
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use super::{Alert, Name, RuleFacts};
+use super::{Alert, Name, RuleFacts, Severity};
 
 /// What kind of message it is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize)]
@@ -13,6 +13,8 @@ pub enum NotificationKind {
     Alert,
     /// The alerts a rule's limit held back.
     RollUp,
+    /// A message about the watch itself.
+    Notice,
 }
 
 impl NotificationKind {
@@ -22,8 +24,34 @@ impl NotificationKind {
         match self {
             Self::Alert => "alert",
             Self::RollUp => "roll_up",
+            Self::Notice => "notice",
         }
     }
+
+    /// The kind of a word, as the store holds it; a word from elsewhere is an alert's.
+    #[must_use]
+    pub fn of_name(name: &str) -> Self {
+        match name {
+            "roll_up" => Self::RollUp,
+            "notice" => Self::Notice,
+            _ => Self::Alert,
+        }
+    }
+}
+
+/// A message about the watch itself, in words.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Notice {
+    /// What it is about, stable over its beginning and its end: `source contoso down`.
+    pub topic: String,
+    /// One line: what is the matter, or that it is over.
+    pub title: String,
+    /// A few sentences: since when, why, what to do.
+    pub text: String,
+    /// How urgent.
+    pub severity: Severity,
+    /// Whether it tells of the end.
+    pub over: bool,
 }
 
 /// One message to one channel, ready to be rendered.
@@ -40,8 +68,10 @@ pub struct Notification {
     pub kind: NotificationKind,
     /// The rule of all its alerts.
     pub rule: RuleFacts,
-    /// What it carries, oldest first; never empty. Of a very large roll-up, only the first ones.
+    /// What it carries, oldest first; empty only in a notice. Of a very large roll-up, only the first ones.
     pub alerts: Vec<Alert>,
+    /// What a notice says; none in every other kind.
+    pub notice: Option<Notice>,
     /// How many it carries in all.
     pub total: u64,
     /// When it was made.
@@ -106,7 +136,7 @@ pub struct Delivery {
     pub key: String,
     /// The channel.
     pub channel: String,
-    /// `alert` or `roll_up`.
+    /// `alert`, `roll_up` or `notice`.
     pub kind: String,
     /// `pending`, or one of the four endings.
     pub outcome: String,

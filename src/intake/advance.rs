@@ -2,9 +2,10 @@
 
 use std::time::Duration;
 
-use jiff::Timestamp;
-
-use crate::{domain::Job, store::Known};
+use crate::{
+    domain::Job,
+    store::{Known, SourceRecord},
+};
 
 /// An end this much later than the one known belongs to a new run; a smaller move is the vendor's correction.
 const NEW_RUN_AFTER: Duration = Duration::from_secs(2);
@@ -24,14 +25,14 @@ pub enum Step {
     },
 }
 
-/// Decides. `cut` is the instant up to which ends are history; `baseline` says whether the list has been met as a whole
-/// before, so that a job never seen is a new one.
+/// Decides. Ends up to the record's cut are history, and so is what was let go and shows up again; only once the list has been
+/// met as a whole is a job without any time that was never seen a new one.
 #[must_use]
-pub fn advance(known: Option<Known>, seen: &Job, cut: Timestamp, baseline: bool) -> Step {
+pub fn advance(known: Option<Known>, seen: &Job, record: &SourceRecord) -> Step {
     let Some(known) = known else {
         let history = match seen.finished.or(seen.started) {
-            Some(at) => at <= cut,
-            None => !baseline,
+            Some(at) => at <= record.cut || record.pruned.is_some_and(|pruned| at < pruned),
+            None => !record.baseline,
         };
         return if seen.is_final() && !history { Step::Judge { run: 1 } } else { Step::Note { run: 1 } };
     };
@@ -58,6 +59,8 @@ pub fn advance(known: Option<Known>, seen: &Job, cut: Timestamp, baseline: bool)
 
 #[cfg(test)]
 mod tests {
+    use jiff::Timestamp;
+
     use super::*;
     use crate::domain::{Name, State};
 
@@ -85,7 +88,9 @@ mod tests {
 
     #[track_caller]
     fn check(known: impl Into<Option<Known>>, seen: &Job, baseline: bool, expected: Step) {
-        assert_eq!(advance(known.into(), seen, Timestamp::from_second(CUT).unwrap(), baseline), expected);
+        let time = |s| Timestamp::from_second(s).unwrap();
+        let record = SourceRecord { cut: time(CUT), baseline, watermark: None, pruned: None };
+        assert_eq!(advance(known.into(), seen, &record), expected);
     }
 
     #[test]
@@ -102,6 +107,14 @@ mod tests {
         seen.started = None;
         check(None, &seen, false, Step::Note { run: 1 });
         check(None, &seen, true, Step::Judge { run: 1 });
+    }
+
+    #[test]
+    fn what_was_let_go_does_not_come_back_as_news() {
+        let time = |s| Timestamp::from_second(s).unwrap();
+        let record = SourceRecord { cut: time(CUT), baseline: true, watermark: None, pruned: Some(time(CUT + 100)) };
+        assert_eq!(advance(None, &job(State::Failed, Some(CUT + 99)), &record), Step::Note { run: 1 });
+        assert_eq!(advance(None, &job(State::Failed, Some(CUT + 100)), &record), Step::Judge { run: 1 });
     }
 
     #[test]

@@ -3,6 +3,7 @@
 mod advance;
 mod habits;
 mod limits;
+mod pruning;
 mod sweep;
 mod take_in;
 mod turn;
@@ -41,6 +42,8 @@ pub struct Intake {
     pub poll_every: Duration,
     /// How far the first run looks back.
     pub start: Duration,
+    /// How long ended jobs are kept.
+    pub keep: Duration,
     /// How completely it is read.
     pub habits: Habits,
     /// The rules.

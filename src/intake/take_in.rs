@@ -109,7 +109,7 @@ impl Intake {
     }
 
     async fn judge(&self, job: &Arc<Job>, known: Option<Known>, record: &SourceRecord, judged: &mut Judged) -> Result<(), StoreError> {
-        let (run, newly_final) = match advance(known, job, record.cut, record.baseline) {
+        let (run, newly_final) = match advance(known, job, record) {
             Step::Note { run } => (run, false),
             Step::Judge { run } => (run, true),
         };

@@ -85,7 +85,11 @@ impl Intake {
                     self.give_up_on(gone, open, &mut state.misses).await?;
                 }
                 // A start in the future must not push the mark past jobs still to come.
-                state.record = Some(self.advance_mark(record, newest.map(|newest| newest.min(began))).await?);
+                let mut record = self.advance_mark(record, newest.map(|newest| newest.min(began))).await?;
+                if whole {
+                    record = self.let_go(&sweep, record, began).await?;
+                }
+                state.record = Some(record);
                 Ok(Turn::Complete)
             }
         }

@@ -6,7 +6,7 @@ use async_trait::async_trait;
 use jiff::Timestamp;
 use serde::Serialize;
 
-use crate::domain::{Delivery, Ending, Job, JobView, Name, Notification, RuleFacts, State, TargetEnd};
+use crate::domain::{Delivery, Ending, Job, JobView, Name, Notice, Notification, RuleFacts, State, TargetEnd};
 
 /// Why the store did not do as asked. Nothing of the request is on disk then.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -31,6 +31,8 @@ pub struct SourceRecord {
     pub baseline: bool,
     /// Every job that started before this instant has been met by a complete sweep. Server time.
     pub watermark: Option<Timestamp>,
+    /// Jobs that ended before this instant may have been let go. Server time.
+    pub pruned: Option<Timestamp>,
 }
 
 /// What is known of a job, as far as taking it in again needs it.
@@ -150,6 +152,24 @@ pub struct RollUp {
     pub folded: usize,
 }
 
+/// A place in the list of old jobs; the default is its beginning.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct OldJob {
+    /// The start, in microseconds since 1970; `i64::MIN` stands before all.
+    pub started: Option<i64>,
+    /// The id.
+    pub id: String,
+}
+
+/// What became of an attempt to prune.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Pruned {
+    /// Jobs removed, with their alerts and notifications.
+    pub jobs: usize,
+    /// Whether there may be more.
+    pub more: bool,
+}
+
 /// Which deliveries to send again.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Retry {
@@ -266,6 +286,24 @@ pub trait Store: Send + Sync {
 
     /// Writes down what came of an attempt.
     async fn settle(&self, settlement: Settlement) -> Result<(), StoreError>;
+
+    /// Writes down a notice for each of these channels. One that begins does nothing where its topic is told already, one that
+    /// ends does nothing where it is not: each is told once, whatever restarts lie between. Whether it was written.
+    async fn tell(&self, notice: Notice, channels: Vec<Name>, now: Timestamp) -> Result<bool, StoreError>;
+
+    /// The topics told to be the matter and not yet to be over.
+    async fn told(&self) -> Result<Vec<String>, StoreError>;
+
+    /// The ids of jobs that ended and started before an instant, oldest first from behind the cursor, at most `most`; and the
+    /// cursor behind them.
+    async fn old_jobs(&self, source: &Name, before: Timestamp, after: OldJob, most: u32) -> Result<(Vec<String>, OldJob), StoreError>;
+
+    /// Counts for each of these jobs whether a complete sweep of the whole list met it.
+    async fn note_listed(&self, source: &Name, jobs: Vec<(String, bool)>) -> Result<(), StoreError>;
+
+    /// Removes a limited number of jobs that ended before an instant, with all that hangs on them: only those
+    /// that two sweeps of the whole list no longer met, and of whose notifications each has ended and none is a dead letter.
+    async fn prune(&self, source: &Name, before: Timestamp) -> Result<Pruned, StoreError>;
 
     /// Makes deliveries pending again, due at once; their number.
     async fn retry(&self, which: Retry, now: Timestamp) -> Result<usize, StoreError>;

@@ -7,6 +7,6 @@ mod contract;
 pub mod sqlite;
 
 pub use contract::{
-    AlertFilter, AlertRow, Claim, DeliveryFilter, Intake, JobChange, JobFilter, JobRow, Known, NewAlert, OpenJob, Retry, RollUp,
-    Settlement, SourceRecord, Store, StoreError, Tally, Verdict,
+    AlertFilter, AlertRow, Claim, DeliveryFilter, Intake, JobChange, JobFilter, JobRow, Known, NewAlert, OldJob, OpenJob, Pruned, Retry,
+    RollUp, Settlement, SourceRecord, Store, StoreError, Tally, Verdict,
 };

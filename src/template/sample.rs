@@ -64,6 +64,7 @@ fn notification(kind: NotificationKind, rule: &RuleFacts, jobs: Vec<Job>, total:
         kind,
         rule: rule.clone(),
         alerts,
+        notice: None,
         total,
         created: now(),
         attempts: 0,

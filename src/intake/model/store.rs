@@ -10,10 +10,10 @@ use async_trait::async_trait;
 use jiff::Timestamp;
 
 use crate::{
-    domain::{Delivery, Job, Name},
+    domain::{Delivery, Job, Name, Notice},
     store::{
-        AlertFilter, AlertRow, Claim, DeliveryFilter, Intake, JobFilter, JobRow, Known, OpenJob, Retry, RollUp, Settlement, SourceRecord,
-        Store, StoreError, Tally,
+        AlertFilter, AlertRow, Claim, DeliveryFilter, Intake, JobFilter, JobRow, Known, OldJob, OpenJob, Pruned, Retry, RollUp, Settlement,
+        SourceRecord, Store, StoreError, Tally,
     },
 };
 
@@ -66,7 +66,7 @@ impl MemoryStore {
 #[async_trait]
 impl Store for MemoryStore {
     async fn open_source(&self, _: &Name, cut: Timestamp) -> Result<SourceRecord, StoreError> {
-        let new = SourceRecord { cut, baseline: false, watermark: None };
+        let new = SourceRecord { cut, baseline: false, watermark: None, pruned: None };
         Ok(self.write(|tables| *tables.record.get_or_insert(new)).await)
     }
 
@@ -147,6 +147,26 @@ impl Store for MemoryStore {
 
     async fn settle(&self, _: Settlement) -> Result<(), StoreError> {
         unreachable!("intake settles nothing")
+    }
+
+    async fn tell(&self, _: Notice, _: Vec<Name>, _: Timestamp) -> Result<bool, StoreError> {
+        unreachable!("intake tells nothing")
+    }
+
+    async fn told(&self) -> Result<Vec<String>, StoreError> {
+        unreachable!("intake tells nothing")
+    }
+
+    async fn old_jobs(&self, _: &Name, _: Timestamp, after: OldJob, _: u32) -> Result<(Vec<String>, OldJob), StoreError> {
+        Ok((Vec::new(), after))
+    }
+
+    async fn note_listed(&self, _: &Name, _: Vec<(String, bool)>) -> Result<(), StoreError> {
+        Ok(())
+    }
+
+    async fn prune(&self, _: &Name, _: Timestamp) -> Result<Pruned, StoreError> {
+        Ok(Pruned::default())
     }
 
     async fn retry(&self, _: Retry, _: Timestamp) -> Result<usize, StoreError> {

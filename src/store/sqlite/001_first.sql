@@ -4,7 +4,8 @@ CREATE TABLE source (
     name      TEXT PRIMARY KEY,
     cut       INTEGER NOT NULL, -- jobs that ended by then are not alerted on
     baseline  INTEGER NOT NULL, -- 1 once a sweep has met the whole list
-    watermark INTEGER           -- jobs that started before it have been met
+    watermark INTEGER,          -- jobs that started before it have been met
+    pruned    INTEGER           -- jobs that ended before it may have been let go
 ) STRICT, WITHOUT ROWID;
 
 CREATE TABLE job (
@@ -20,10 +21,12 @@ CREATE TABLE job (
     extension  TEXT,
     ended      INTEGER NOT NULL,
     first_seen INTEGER NOT NULL,
+    absences   INTEGER NOT NULL DEFAULT 0, -- complete sweeps of the whole list, in a row, that no longer held it
     PRIMARY KEY (source, id)
 ) STRICT, WITHOUT ROWID;
 
 CREATE INDEX job_open ON job (source) WHERE ended = 0;
+CREATE INDEX job_absent ON job (source) WHERE absences > 1;
 CREATE INDEX job_newest ON job (coalesce(started, first_seen));
 
 -- What messages say of a rule, as it stood; written once for all alerts that saw it so.
@@ -47,16 +50,17 @@ CREATE TABLE alert (
 CREATE UNIQUE INDEX alert_once ON alert (source, job_id, run, rule);
 CREATE INDEX alert_let_through ON alert (rule, created) WHERE held = 0;
 
--- One row for each alert on each of its channels, and one for each roll-up.
+-- One row for each alert on each of its channels, and one for each roll-up and each notice on each of theirs.
 -- state: pending | held (by a limit) | folded (into a roll-up under way) | delivered | rolled_up | silenced | dead
 CREATE TABLE notification (
     id       INTEGER PRIMARY KEY,
     key      TEXT    NOT NULL,
     channel  TEXT    NOT NULL,
-    kind     TEXT    NOT NULL, -- alert | roll_up
+    kind     TEXT    NOT NULL, -- alert | roll_up | notice
     rule     TEXT    NOT NULL,
     facts    INTEGER NOT NULL REFERENCES rule_facts,
-    alert    INTEGER REFERENCES alert, -- none for a roll-up: its alerts are those of the rows folded into it
+    alert    INTEGER REFERENCES alert, -- none for a roll-up (its alerts are those of the rows folded into it) and a notice
+    notice   TEXT,             -- JSON: what a notice says
     folded_into INTEGER REFERENCES notification,
     state    TEXT    NOT NULL,
     created  INTEGER NOT NULL,
@@ -95,3 +99,9 @@ CREATE TABLE quarantine (
     seen   INTEGER NOT NULL,
     UNIQUE (source, hash)
 ) STRICT;
+
+-- What was told to be the matter and is not told to be over.
+CREATE TABLE trouble (
+    topic TEXT PRIMARY KEY,
+    since INTEGER NOT NULL
+) STRICT, WITHOUT ROWID;

@@ -26,8 +26,13 @@ pub fn open_source(tx: &Tx<'_>, name: &Name, cut: Timestamp) -> rusqlite::Result
     tx.db
         .prepare_cached("INSERT INTO source (name, cut, baseline) VALUES (?1, ?2, 0) ON CONFLICT DO NOTHING")?
         .execute(params![name.as_str(), micros(cut)])?;
-    tx.db.prepare_cached("SELECT cut, baseline, watermark FROM source WHERE name = ?1")?.query_row([name.as_str()], |row| {
-        Ok(SourceRecord { cut: time(row.get(0)?), baseline: row.get(1)?, watermark: row.get::<_, Option<i64>>(2)?.map(time) })
+    tx.db.prepare_cached("SELECT cut, baseline, watermark, pruned FROM source WHERE name = ?1")?.query_row([name.as_str()], |row| {
+        Ok(SourceRecord {
+            cut: time(row.get(0)?),
+            baseline: row.get(1)?,
+            watermark: row.get::<_, Option<i64>>(2)?.map(time),
+            pruned: row.get::<_, Option<i64>>(3)?.map(time),
+        })
     })
 }
 

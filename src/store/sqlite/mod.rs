@@ -1,6 +1,7 @@
 //! The embedded store: one `SQLite` file in WAL mode, one writer, a few readers. All that is `SQLite`'s own is in this folder.
 
 mod intake;
+mod keeping;
 mod lists;
 mod outbox;
 mod schema;
@@ -17,10 +18,10 @@ use jiff::Timestamp;
 use rusqlite::{Connection, OpenFlags};
 
 use super::{
-    AlertFilter, AlertRow, Claim, DeliveryFilter, Intake, JobFilter, JobRow, Known, OpenJob, Retry, RollUp, Settlement, SourceRecord,
-    Store, StoreError, Tally,
+    AlertFilter, AlertRow, Claim, DeliveryFilter, Intake, JobFilter, JobRow, Known, OldJob, OpenJob, Pruned, Retry, RollUp, Settlement,
+    SourceRecord, Store, StoreError, Tally,
 };
-use crate::domain::{Delivery, Name};
+use crate::domain::{Delivery, Name, Notice};
 use worker::{Readers, Survives, Writer};
 
 /// Threads that read: one may be busy with a long list while another serves the loops.
@@ -187,6 +188,30 @@ impl Store for Sqlite {
 
     async fn settle(&self, settlement: Settlement) -> Result<(), StoreError> {
         self.writer.write(Survives::ProcessDeath, move |tx| outbox::settle(tx, &settlement)).await
+    }
+
+    async fn tell(&self, notice: Notice, channels: Vec<Name>, now: Timestamp) -> Result<bool, StoreError> {
+        self.writer.write(Survives::PowerCut, move |tx| keeping::tell(tx, &notice, &channels, now)).await
+    }
+
+    async fn told(&self) -> Result<Vec<String>, StoreError> {
+        self.readers.read(keeping::told).await
+    }
+
+    async fn old_jobs(&self, source: &Name, before: Timestamp, after: OldJob, most: u32) -> Result<(Vec<String>, OldJob), StoreError> {
+        let source = source.clone();
+        self.readers.read(move |db| keeping::old_jobs(db, &source, before, &after, most)).await
+    }
+
+    async fn note_listed(&self, source: &Name, jobs: Vec<(String, bool)>) -> Result<(), StoreError> {
+        let source = source.clone();
+        // Losing this to a power cut keeps jobs a little longer.
+        self.writer.write(Survives::ProcessDeath, move |tx| keeping::note_listed(tx, &source, &jobs)).await
+    }
+
+    async fn prune(&self, source: &Name, before: Timestamp) -> Result<Pruned, StoreError> {
+        let source = source.clone();
+        self.writer.write(Survives::ProcessDeath, move |tx| keeping::prune(tx, &source, before)).await
     }
 
     async fn retry(&self, which: Retry, now: Timestamp) -> Result<usize, StoreError> {

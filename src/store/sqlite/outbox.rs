@@ -39,7 +39,7 @@ pub fn claim(tx: &Tx<'_>, channel: &Name, holder: &str, now: Timestamp, most: u3
     let rows: Vec<(Notification, Option<i64>, i64)> = tx
         .db
         .prepare_cached(
-            "SELECT n.id, n.key, n.kind, n.created, n.attempts, n.targets, f.facts, n.alert, n.due
+            "SELECT n.id, n.key, n.kind, n.created, n.attempts, n.targets, f.facts, n.alert, n.due, n.notice
              FROM notification n JOIN rule_facts f ON f.id = n.facts
              WHERE n.channel = ?1 AND n.state = 'pending' ORDER BY n.id LIMIT ?2",
         )?
@@ -53,6 +53,7 @@ pub fn claim(tx: &Tx<'_>, channel: &Name, holder: &str, now: Timestamp, most: u3
         }
         match alert {
             Some(id) => notification.alerts = alerts(tx.db, "a.id = ?1", id, 1)?,
+            None if notification.notice.is_some() => {}
             None => {
                 notification.alerts =
                     alerts(tx.db, "a.id IN (SELECT alert FROM notification WHERE folded_into = ?1)", notification.id, ROLL_UP_NAMED)?;
@@ -79,9 +80,10 @@ fn notification_of(row: &Row<'_>, channel: &Name) -> rusqlite::Result<(Notificat
         id: row.get(0)?,
         key: row.get(1)?,
         channel: channel.clone(),
-        kind: if kind == NotificationKind::RollUp.name() { NotificationKind::RollUp } else { NotificationKind::Alert },
+        kind: NotificationKind::of_name(&kind),
         rule: facts_of(&row.get::<_, String>(6)?),
         alerts: Vec::new(),
+        notice: row.get::<_, Option<String>>(9)?.and_then(|text| serde_json::from_str(&text).ok()),
         total: 1,
         created: time(row.get(3)?),
         attempts: row.get(4)?,

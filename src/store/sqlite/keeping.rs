@@ -1,0 +1,124 @@
+//! What keeps the store in order: notices told once, and old jobs let go.
+
+use jiff::Timestamp;
+use rusqlite::{Connection, OptionalExtension, params};
+
+use super::{
+    intake::{key, micros},
+    worker::Tx,
+};
+use crate::{
+    domain::{Name, Notice, NotificationKind, RuleFacts},
+    store::{OldJob, Pruned},
+};
+
+/// How many jobs one pruning removes: so many hold the writer for a few milliseconds, and no commit waits longer.
+const PRUNED_AT_ONCE: u32 = 200;
+
+pub fn tell(tx: &mut Tx<'_>, notice: &Notice, channels: &[Name], now: Timestamp) -> rusqlite::Result<bool> {
+    let since: Option<i64> =
+        tx.db.prepare_cached("SELECT since FROM trouble WHERE topic = ?1")?.query_row([&notice.topic], |row| row.get(0)).optional()?;
+    let began = match (notice.over, since) {
+        (false, None) => micros(now),
+        (true, Some(since)) => since,
+        (false, Some(_)) | (true, None) => return Ok(false),
+    };
+    if notice.over {
+        tx.db.prepare_cached("DELETE FROM trouble WHERE topic = ?1")?.execute([&notice.topic])?;
+    } else {
+        tx.db.prepare_cached("INSERT INTO trouble (topic, since) VALUES (?1, ?2)")?.execute(params![notice.topic, began])?;
+    }
+    let json = |error: serde_json::Error| rusqlite::Error::ToSqlConversionFailure(error.into());
+    let rule = RuleFacts {
+        name: notice.topic.clone(),
+        description: notice.text.clone(),
+        severity: notice.severity,
+        labels: std::collections::BTreeMap::new(),
+        template: None,
+    };
+    let facts = tx.facts_id(&serde_json::to_string(&rule).map_err(json)?)?;
+    let text = serde_json::to_string(notice).map_err(json)?;
+    let edge = if notice.over { "over" } else { "begins" };
+    for channel in channels {
+        tx.db
+            .prepare_cached(
+                "INSERT INTO notification (key, channel, kind, rule, facts, notice, state, created, due)
+                 VALUES (?1, ?2, ?3, ?4, ?5, ?6, 'pending', ?7, ?7)",
+            )?
+            .execute(params![
+                key("notice", &[&notice.topic, &began.to_string(), edge, channel]),
+                channel.as_str(),
+                NotificationKind::Notice.name(),
+                notice.topic,
+                facts,
+                text,
+                micros(now)
+            ])?;
+    }
+    Ok(true)
+}
+
+pub fn told(db: &Connection) -> rusqlite::Result<Vec<String>> {
+    db.prepare_cached("SELECT topic FROM trouble")?.query_map([], |row| row.get(0))?.collect()
+}
+
+pub fn old_jobs(db: &Connection, source: &Name, before: Timestamp, after: &OldJob, most: u32) -> rusqlite::Result<(Vec<String>, OldJob)> {
+    let started = after.started.unwrap_or(i64::MIN);
+    let rows: Vec<(i64, String)> = db
+        .prepare_cached(
+            "SELECT coalesce(started, first_seen), id FROM job
+             WHERE (coalesce(started, first_seen), id) > (?2, ?3) AND coalesce(started, first_seen) < ?4 AND source = ?1 AND ended = 1
+             ORDER BY coalesce(started, first_seen), id LIMIT ?5",
+        )?
+        .query_map(params![source.as_str(), started, after.id, micros(before), most], |row| Ok((row.get(0)?, row.get(1)?)))?
+        .collect::<rusqlite::Result<_>>()?;
+    let end = rows.last().map_or_else(|| after.clone(), |(started, id)| OldJob { started: Some(*started), id: id.clone() });
+    Ok((rows.into_iter().map(|(_, id)| id).collect(), end))
+}
+
+pub fn note_listed(tx: &Tx<'_>, source: &Name, jobs: &[(String, bool)]) -> rusqlite::Result<()> {
+    let mut statement = tx.db.prepare_cached(
+        "UPDATE job SET absences = CASE WHEN ?3 THEN 0 ELSE absences + 1 END WHERE source = ?1 AND id = ?2 AND (absences > 0 OR NOT ?3)",
+    )?;
+    for (id, listed) in jobs {
+        statement.execute(params![source.as_str(), id, listed])?;
+    }
+    Ok(())
+}
+
+pub fn prune(tx: &Tx<'_>, source: &Name, before: Timestamp) -> rusqlite::Result<Pruned> {
+    // Two absences, for a single sweep may have met the list at an odd moment. A dead letter stays until someone has dealt with it, and so does what it is about.
+    let ids: Vec<String> = tx
+        .db
+        .prepare_cached(
+            "SELECT id FROM job j WHERE source = ?1 AND absences > 1 AND ended = 1 AND coalesce(finished, started, first_seen) < ?2
+                 AND NOT EXISTS (SELECT 1 FROM alert a JOIN notification n ON n.alert = a.id
+                     WHERE a.source = j.source AND a.job_id = j.id AND n.state IN ('pending', 'held', 'folded', 'dead'))
+             LIMIT ?3",
+        )?
+        .query_map(params![source.as_str(), micros(before), PRUNED_AT_ONCE], |row| row.get(0))?
+        .collect::<rusqlite::Result<_>>()?;
+    for id in &ids {
+        tx.db
+            .prepare_cached("DELETE FROM notification WHERE alert IN (SELECT id FROM alert WHERE source = ?1 AND job_id = ?2)")?
+            .execute(params![source.as_str(), id])?;
+        tx.db.prepare_cached("DELETE FROM alert WHERE source = ?1 AND job_id = ?2")?.execute(params![source.as_str(), id])?;
+        tx.db.prepare_cached("DELETE FROM job WHERE source = ?1 AND id = ?2")?.execute(params![source.as_str(), id])?;
+    }
+    if !ids.is_empty() {
+        // Whatever shows up again from before this instant is history, not news.
+        tx.db
+            .prepare_cached("UPDATE source SET pruned = max(coalesce(pruned, ?2), ?2) WHERE name = ?1")?
+            .execute(params![source.as_str(), micros(before)])?;
+    }
+    if ids.len() < PRUNED_AT_ONCE as usize {
+        // Messages that carry no alert any more, and notices, go by their own age.
+        tx.db
+            .prepare_cached(
+                "DELETE FROM notification WHERE id IN (SELECT id FROM notification n WHERE alert IS NULL AND ended < ?1 AND state <> 'dead'
+                     AND NOT EXISTS (SELECT 1 FROM notification m WHERE m.folded_into = n.id) LIMIT ?2)",
+            )?
+            .execute(params![micros(before), PRUNED_AT_ONCE])?;
+    }
+    Ok(Pruned { jobs: ids.len(), more: ids.len() == PRUNED_AT_ONCE as usize })
+}
