@@ -15,10 +15,11 @@ use crate::{
     config::Config,
     delivery::Courier,
     domain::Name,
+    health::Health,
     http::Http,
     intake::{Habits, Intake, Limits, Memory},
     metrics::Metrics,
-    schedule::RollUps,
+    schedule::{Notices, RollUps},
     server::{self, Server},
     store::{
         Store,
@@ -29,6 +30,9 @@ use crate::{
 
 /// How long sends under way may take once the program is told to stop.
 pub const STOP_WITHIN: Duration = Duration::from_secs(10);
+
+/// Without `notices` in the config no one is told; the board and the log still are.
+const NEVER: Duration = Duration::MAX;
 
 /// The machine's clock: the only place that asks it for the time of day.
 #[derive(Debug, Clone, Copy, Default)]
@@ -57,12 +61,14 @@ pub async fn run(config: Config, clock: Arc<dyn Clock>, stop: CancellationToken)
     let wake = Arc::new(Wake::for_channels(channels.iter().cloned()));
     let limits = Arc::new(Limits::recalled(&config.rules, &*store).await.map_err(|error| error.to_string())?);
     let memory = Memory::default();
+    let health = Arc::new(Health::default());
 
     let listener = server::listen(config.server.listen).await?;
     let address = listener.local_addr().map_err(|error| format!("can't tell the address listened on: {error}"))?;
     let server = Arc::new(Server {
         metrics: Arc::clone(&metrics),
         store: Arc::clone(&store),
+        health: Arc::clone(&health),
         token: config.server.token,
         stopping: std::sync::atomic::AtomicBool::new(false),
     });
@@ -84,6 +90,7 @@ pub async fn run(config: Config, clock: Arc<dyn Clock>, stop: CancellationToken)
             memory: memory.clone(),
             clock: Arc::clone(&clock),
             metrics: Arc::clone(&metrics),
+            health: Arc::clone(&health),
             wake: Arc::clone(&wake),
         };
         loops.spawn(intake.run(stop.clone()));
@@ -100,10 +107,15 @@ pub async fn run(config: Config, clock: Arc<dyn Clock>, stop: CancellationToken)
             store: Arc::clone(&store),
             clock: Arc::clone(&clock),
             metrics: Arc::clone(&metrics),
+            health: Arc::clone(&health),
             wake: Arc::clone(&wake),
         };
         loops.spawn(courier.run(stop.clone()));
     }
+    let (notify, source_down_after) = config.notices.map_or_else(|| (Vec::new(), NEVER), |n| (n.notify, n.source_down_after));
+    let notices =
+        Notices { health, store: Arc::clone(&store), clock: Arc::clone(&clock), notify, source_down_after, wake: Arc::clone(&wake) };
+    loops.spawn(notices.run(stop.clone()));
     let roll_ups = RollUps { limits, store: Arc::clone(&store), clock, channels, wake };
     loops.spawn(roll_ups.run(stop.clone()));
     let serving = tokio::spawn(Arc::clone(&server).run(listener, served.clone()));

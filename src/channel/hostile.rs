@@ -88,6 +88,7 @@ pub fn notification(kind: NotificationKind, rule: &RuleFacts, jobs: Vec<Job>, mo
         total,
         created: now(),
         attempts: 0,
+        waited: Duration::ZERO,
         ended: Vec::new(),
     }
 }

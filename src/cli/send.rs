@@ -139,6 +139,7 @@ fn sample(channel: Name, rule: RuleFacts, job: Job) -> Notification {
         total: 1,
         created: now,
         attempts: 0,
+        waited: Duration::ZERO,
         ended: Vec::new(),
     }
 }

@@ -19,8 +19,8 @@ pub struct Facts<'f> {
     pub open: &'f [Outcome],
     /// Attempts made, this one included.
     pub attempts: u32,
-    /// When the notification was made.
-    pub created: Timestamp,
+    /// How long it has waited between attempts.
+    pub waited: Duration,
     /// How long it is tried.
     pub give_up_after: Duration,
     /// The present.
@@ -35,14 +35,13 @@ pub fn decide(facts: &Facts<'_>) -> (Verdict, String) {
     let refused_channel = facts.open.iter().find(|outcome| matches!(outcome, Outcome::Refused { what: Refusal::Channel, .. }));
     if let Some(outcome) = refused_channel {
         // Nothing held for a refused channel is given up: whoever mends the channel gets it.
-        return (Verdict::Again(later(facts.now, backoff::until_probe(facts.chance))), outcome.answer().to_owned());
+        return (Verdict::Held(later(facts.now, backoff::until_probe(facts.chance))), outcome.answer().to_owned());
     }
     let Some(last) = facts.open.last() else {
         let accepted = facts.ended.iter().any(|end| end.accepted);
         return (if accepted { Verdict::Delivered } else { Verdict::Dead }, told(facts.ended));
     };
-    let old = Duration::try_from(facts.now.duration_since(facts.created)).unwrap_or_default() >= facts.give_up_after;
-    if old {
+    if facts.waited >= facts.give_up_after {
         let accepted = facts.ended.iter().any(|end| end.accepted);
         let answer = format!("given up after {}: {}", crate::domain::format_duration(facts.give_up_after), last.answer());
         return (if accepted { Verdict::Delivered } else { Verdict::Dead }, answer);
@@ -78,13 +77,13 @@ mod tests {
     }
 
     #[track_caller]
-    fn check(ended: &[TargetEnd], open: &[Outcome], age: u64, expected: Verdict, answer: &str) {
+    fn check(ended: &[TargetEnd], open: &[Outcome], waited: u64, expected: Verdict, answer: &str) {
         let now = Timestamp::from_second(1_000_000).unwrap();
         let facts = Facts {
             ended,
             open,
             attempts: 1,
-            created: now - Duration::from_secs(age),
+            waited: Duration::from_secs(waited),
             give_up_after: Duration::from_secs(3_600),
             now,
             chance: 0.5,
@@ -118,6 +117,7 @@ mod tests {
     fn it_is_given_up_in_the_end_but_never_for_a_refused_channel() {
         check(&[], &[retry(None)], 3_600, Verdict::Dead, "given up after 1h: HTTP 503");
         let gone = Outcome::Refused { what: Refusal::Channel, why: "HTTP 404: no_service".into() };
-        check(&[], &[gone], 999_999, at(3_600), "HTTP 404: no_service");
+        let probe = Verdict::Held(Timestamp::from_second(1_003_600).unwrap());
+        check(&[], &[gone], 999_999, probe, "HTTP 404: no_service");
     }
 }

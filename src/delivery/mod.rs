@@ -16,6 +16,7 @@ use crate::{
     channel::{Channel, Envelope, Payload, Rate, Wording},
     clock::Clock,
     domain::{Name, Notification, Outcome, Refusal, Target, TargetEnd},
+    health::{Health, Topic},
     metrics::Metrics,
     store::{Claim, Settlement, Store, StoreError, Verdict},
     wake::Wake,
@@ -46,6 +47,8 @@ pub struct Courier {
     pub clock: Arc<dyn Clock>,
     /// Where attempts are counted.
     pub metrics: Arc<Metrics>,
+    /// Where trouble is told.
+    pub health: Arc<Health>,
     /// Who rings when there is work.
     pub wake: Arc<Wake>,
 }
@@ -85,7 +88,7 @@ impl Courier {
         };
         for notification in batch {
             let Some(verdict) = self.deliver(notification, pace, stop, told).await? else { return Ok(None) };
-            if matches!(verdict, Verdict::Again(_)) {
+            if matches!(verdict, Verdict::Again(_) | Verdict::Held(_)) {
                 // Those behind it wait with it: they are still this process's, and are claimed again in order.
                 return Ok(None);
             }
@@ -116,6 +119,7 @@ impl Courier {
             }
             let outcome = self.send(&notification, &mut payload, target).await;
             tell(&self.name, &notification, &outcome, told);
+            self.tell_health(&outcome);
             match outcome {
                 Outcome::Delivered { answer } => ended.push(TargetEnd { target: target.0.clone(), accepted: true, answer }),
                 Outcome::Refused { what: Refusal::Message, why } => {
@@ -139,7 +143,7 @@ impl Courier {
             ended: &ended,
             open: &open,
             attempts: notification.attempts.saturating_add(1),
-            created: notification.created,
+            waited: notification.waited,
             give_up_after: self.give_up_after,
             now: self.clock.now(),
             chance: rand::random(),
@@ -147,6 +151,16 @@ impl Courier {
         let (verdict, answer) = decide(&facts);
         self.settle(&notification, verdict, answer, &ended, true).await?;
         Ok(Some(verdict))
+    }
+
+    /// Puts on the board what an answer says of the whole channel. A passing trouble says nothing new of it.
+    fn tell_health(&self, outcome: &Outcome) {
+        let topic = Topic::ChannelRefused(self.name.clone());
+        match outcome {
+            Outcome::Refused { what: Refusal::Channel, why } => self.health.trouble(topic, why, self.clock.now()),
+            Outcome::Delivered { .. } | Outcome::Refused { what: Refusal::Message, .. } => self.health.fine(&topic),
+            Outcome::Retry { .. } => {}
+        }
     }
 
     /// The message in the words asked for; where those fail, in the built-in ones, saying so.

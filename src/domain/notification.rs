@@ -1,5 +1,7 @@
 //! One message to one channel, and its way there.
 
+use std::time::Duration;
+
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
@@ -78,6 +80,8 @@ pub struct Notification {
     pub created: Timestamp,
     /// Attempts already made.
     pub attempts: u32,
+    /// How long it has waited between attempts: what counts towards giving up. A clock that jumps changes nothing of it.
+    pub waited: Duration,
     /// The recipients that need no further attempt (only mail has more than one recipient).
     pub ended: Vec<TargetEnd>,
 }

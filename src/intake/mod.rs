@@ -23,6 +23,7 @@ pub use take_in::Memory;
 use crate::{
     clock::Clock,
     domain::{Name, format_duration},
+    health::{Health, Topic},
     metrics::Metrics,
     rules::RuleSet,
     source::{Feed, FeedError},
@@ -58,6 +59,8 @@ pub struct Intake {
     pub clock: Arc<dyn Clock>,
     /// Where polls are counted.
     pub metrics: Arc<Metrics>,
+    /// Where trouble is told.
+    pub health: Arc<Health>,
     /// Whom to tell of new notifications.
     pub wake: Arc<Wake>,
 }
@@ -119,7 +122,32 @@ impl Intake {
         }
     }
 
+    /// Puts on the board what this turn says of the source. Trouble with the store is not the source's.
+    fn tell_health(&self, result: &Result<Turn, TurnError>) {
+        let now = self.clock.now();
+        let refused = Topic::CredentialsRefused(self.name.clone());
+        let down = Topic::SourceDown(self.name.clone());
+        let incomplete = Topic::SweepIncomplete(self.name.clone());
+        match result {
+            Ok(turn) => {
+                self.health.fine(&refused);
+                self.health.fine(&down);
+                match turn {
+                    Turn::Complete => self.health.fine(&incomplete),
+                    Turn::Incomplete(why) => self.health.trouble(incomplete, why, now),
+                }
+            }
+            Err(TurnError::Feed(error @ FeedError::Refused(_))) => self.health.trouble(refused, &error.to_string(), now),
+            Err(TurnError::Feed(error)) => {
+                self.health.fine(&refused);
+                self.health.trouble(down, &error.to_string(), now);
+            }
+            Err(TurnError::Store(_)) => {}
+        }
+    }
+
     fn report(&self, state: &mut State, result: Result<Turn, TurnError>) {
+        self.tell_health(&result);
         let (outcome, trouble) = match result {
             Ok(Turn::Complete) => ("complete", None),
             Ok(Turn::Incomplete(why)) => ("incomplete", Some(why)),

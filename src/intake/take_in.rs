@@ -14,6 +14,7 @@ use super::{
 };
 use crate::{
     domain::{Job, Name},
+    health::Topic,
     rules::Rule,
     source::BadRow,
     store::{self, JobChange, Known, NewAlert, OpenJob, SourceRecord, StoreError},
@@ -103,6 +104,7 @@ impl Intake {
         for row in unreadable {
             tracing::warn!(source = %self.name, why = %row.why, "a row of the list can't be read; it is kept as it came, the others go on");
             self.metrics.unreadable(&self.name);
+            self.health.trouble(Topic::RowsUnreadable(self.name.clone()), &row.why, self.clock.now());
             self.remember_told(&row);
         }
         Ok(())

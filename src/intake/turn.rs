@@ -11,6 +11,7 @@ use super::{
 };
 use crate::{
     domain::Job,
+    health::Topic,
     source::{BadRow, Cursor, FeedError, Page},
     store::{OpenJob, SourceRecord, StoreError},
 };
@@ -42,11 +43,13 @@ impl Intake {
         let plan = Plan { bound, page_size: self.feed.page_size(), paging: state.paging, overlap: self.habits.overlap };
         let mut sweep = Sweep::new(plan);
         let mut newest: Option<Timestamp> = None;
+        let mut unreadable = false;
         let sample = page.rows.iter().flatten().next().map(|job| job.id.clone());
         let end = loop {
             newest = newest.max(page.rows.iter().flatten().filter_map(|job| job.started).max());
             let step = sweep.after(sweep.facts(&page));
             let (jobs, bad) = split(page.rows);
+            unreadable |= !bad.is_empty();
             self.take_in(jobs, bad, &record, open).await?;
             match step {
                 Step::Read(cursor) => page = self.read_again(&cursor).await?,
@@ -78,6 +81,9 @@ impl Intake {
                 state.past.incomplete = false;
                 state.past.swept = Some(began);
                 if whole {
+                    if !unreadable {
+                        self.health.fine(&Topic::RowsUnreadable(self.name.clone()));
+                    }
                     state.past.swept_whole = Some(began);
                     state.search_works = None;
                     let gone = state.misses.iter().filter(|(id, misses)| **misses >= MISSES && !sweep.has_met(id));

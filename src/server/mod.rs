@@ -16,12 +16,12 @@ use axum::{
     response::{IntoResponse, Response},
     routing::get,
 };
-use serde_json::json;
+use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
-use crate::{domain::Secret, metrics::Metrics, store::Store};
+use crate::{domain::Secret, health::Health, metrics::Metrics, store::Store};
 
 /// What the answers are made of.
 pub struct Server {
@@ -29,6 +29,8 @@ pub struct Server {
     pub metrics: Arc<Metrics>,
     /// The store.
     pub store: Arc<dyn Store>,
+    /// What is the matter with the watch itself.
+    pub health: Arc<Health>,
     /// Required in `Authorization: Bearer` for all but the health checks, where it is set.
     pub token: Option<Secret>,
     /// Set once the program is stopping.
@@ -70,9 +72,19 @@ async fn ready(State(server): State<Arc<Server>>) -> Response {
     } else {
         server.store.trouble().map(|trouble| trouble.to_string())
     };
+    // A source or channel in trouble is told, but leaves the program ready: it can do all it is there for.
+    let troubles: Vec<Value> = server
+        .health
+        .troubles()
+        .iter()
+        .map(|(topic, trouble)| json!({ "topic": topic.words(), "since": trouble.since, "why": trouble.why }))
+        .collect();
     match reason {
-        None => Json(json!({ "status": "ready" })).into_response(),
-        Some(reason) => (StatusCode::SERVICE_UNAVAILABLE, Json(json!({ "status": "unready", "reason": reason }))).into_response(),
+        None => Json(json!({ "status": "ready", "troubles": troubles })).into_response(),
+        Some(reason) => {
+            let body = json!({ "status": "unready", "reason": reason, "troubles": troubles });
+            (StatusCode::SERVICE_UNAVAILABLE, Json(body)).into_response()
+        }
     }
 }
 

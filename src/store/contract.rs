@@ -137,8 +137,10 @@ pub enum Verdict {
     Delivered,
     /// Refused for good, or given up: a dead letter.
     Dead,
-    /// To be tried again at this instant.
+    /// To be tried again at this instant; the wait counts towards giving up.
     Again(Timestamp),
+    /// Held for a channel that refuses everything, and to be tried again at this instant; the wait counts for nothing.
+    Held(Timestamp),
     /// Some recipients are done; the attempt goes on.
     Underway,
 }

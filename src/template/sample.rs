@@ -1,6 +1,6 @@
 //! Sample notifications: what `check` renders every template with, and what `send` may send.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, time::Duration};
 
 use jiff::{SignedDuration, Timestamp};
 use serde_json::Value;
@@ -68,6 +68,7 @@ fn notification(kind: NotificationKind, rule: &RuleFacts, jobs: Vec<Job>, total:
         total,
         created: now(),
         attempts: 0,
+        waited: Duration::ZERO,
         ended: Vec::new(),
     }
 }

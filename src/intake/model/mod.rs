@@ -112,6 +112,7 @@ async fn run(world: &Arc<World>, store: &Arc<MemoryStore>, rules: &Arc<RuleSet>,
         memory: Memory::default(),
         clock: Arc::<World>::clone(world),
         metrics: Arc::new(Metrics::new()),
+        health: Arc::default(),
         wake: Arc::new(Wake::default()),
     };
     // Dropped wherever it stands, as by `kill -9`.

@@ -66,6 +66,7 @@ CREATE TABLE notification (
     created  INTEGER NOT NULL,
     due      INTEGER NOT NULL,
     attempts INTEGER NOT NULL DEFAULT 0,
+    waited   INTEGER NOT NULL DEFAULT 0, -- between attempts, microseconds
     holder   TEXT,             -- who leased it
     lease    INTEGER,          -- until when
     ended    INTEGER,

@@ -1,5 +1,7 @@
 //! The way of notifications: claimed, settled, rolled up, sent again.
 
+use std::time::Duration;
+
 use jiff::Timestamp;
 use rusqlite::{Connection, OptionalExtension, Row, params};
 
@@ -39,7 +41,7 @@ pub fn claim(tx: &Tx<'_>, channel: &Name, holder: &str, now: Timestamp, most: u3
     let rows: Vec<(Notification, Option<i64>, i64)> = tx
         .db
         .prepare_cached(
-            "SELECT n.id, n.key, n.kind, n.created, n.attempts, n.targets, f.facts, n.alert, n.due, n.notice
+            "SELECT n.id, n.key, n.kind, n.created, n.attempts, n.targets, f.facts, n.alert, n.due, n.notice, n.waited
              FROM notification n JOIN rule_facts f ON f.id = n.facts
              WHERE n.channel = ?1 AND n.state = 'pending' ORDER BY n.id LIMIT ?2",
         )?
@@ -87,6 +89,7 @@ fn notification_of(row: &Row<'_>, channel: &Name) -> rusqlite::Result<(Notificat
         total: 1,
         created: time(row.get(3)?),
         attempts: row.get(4)?,
+        waited: Duration::from_micros(row.get::<_, i64>(10)?.unsigned_abs()),
         ended: row.get::<_, Option<String>>(5)?.and_then(|text| serde_json::from_str(&text).ok()).unwrap_or_default(),
     };
     Ok((notification, row.get(7)?, row.get(8)?))
@@ -142,8 +145,12 @@ pub fn settle(tx: &mut Tx<'_>, settlement: &Settlement) -> rusqlite::Result<()> 
     let (state, due, ended) = match settlement.verdict {
         Verdict::Delivered => ("delivered", None, Some(micros(settlement.now))),
         Verdict::Dead => ("dead", None, Some(micros(settlement.now))),
-        Verdict::Again(due) => ("pending", Some(micros(due)), None),
+        Verdict::Again(due) | Verdict::Held(due) => ("pending", Some(micros(due)), None),
         Verdict::Underway => ("pending", None, None),
+    };
+    let waits = match settlement.verdict {
+        Verdict::Again(due) => micros(due).saturating_sub(micros(settlement.now)).max(0),
+        _ => 0,
     };
     let targets = if settlement.targets.is_empty() { None } else { serde_json::to_string(&settlement.targets).ok() };
     // Only a pending row is settled: one that was settled before (by a worker whose lease had run out) keeps its ending.
@@ -151,10 +158,10 @@ pub fn settle(tx: &mut Tx<'_>, settlement: &Settlement) -> rusqlite::Result<()> 
         .db
         .prepare_cached(
             "UPDATE notification SET state = ?2, due = coalesce(?3, due), ended = ?4, attempts = attempts + ?5, answer = ?6,
-                 targets = coalesce(?7, targets), holder = NULL, lease = NULL
+                 waited = waited + ?8, targets = coalesce(?7, targets), holder = NULL, lease = NULL
              WHERE id = ?1 AND state = 'pending' RETURNING channel, alert",
         )?
-        .query_row(params![settlement.id, state, due, ended, settlement.attempted, settlement.answer, targets], |row| {
+        .query_row(params![settlement.id, state, due, ended, settlement.attempted, settlement.answer, targets, waits], |row| {
             Ok((row.get(0)?, row.get(1)?))
         })
         .optional()?;
@@ -162,7 +169,7 @@ pub fn settle(tx: &mut Tx<'_>, settlement: &Settlement) -> rusqlite::Result<()> 
     let (ending, ended_at) = match settlement.verdict {
         Verdict::Delivered => (if alert.is_some() { Ending::Delivered } else { Ending::RolledUp }, settlement.now),
         Verdict::Dead => (Ending::Dead, settlement.now),
-        Verdict::Again(_) | Verdict::Underway => return Ok(()),
+        Verdict::Again(_) | Verdict::Held(_) | Verdict::Underway => return Ok(()),
     };
     let alerts = if alert.is_some() {
         1
@@ -248,7 +255,7 @@ pub fn retry(tx: &mut Tx<'_>, which: Retry, now: Timestamp) -> rusqlite::Result<
         // Recipients that accepted it stay accepted; those that refused are asked again.
         tx.db
             .prepare_cached(
-                "UPDATE notification SET state = 'pending', due = ?2, attempts = 0, ended = NULL, holder = NULL, lease = NULL,
+                "UPDATE notification SET state = 'pending', due = ?2, attempts = 0, waited = 0, ended = NULL, holder = NULL, lease = NULL,
                      targets = (SELECT json_group_array(json(value)) FROM json_each(targets) WHERE value ->> 'accepted')
                  WHERE id = ?1",
             )?
