@@ -3,7 +3,7 @@
 //! The release binary runs as a process, with its store on the real disk; a tenant and a sink, both on loopback, are in this
 //! one. Goals are ratios or sit beside the limit measured in the same run: machines differ, and so do their hours.
 //!
-//! Parts: `webhook` `slack` (N messages each, 10,000 where nothing is said), `latency`, `backlog`, `start`, `idle`.
+//! Parts: `webhook` `slack` `teams` (N messages each, 10,000 where nothing is said), `latency`, `backlog`, `start`, `idle`.
 
 #![allow(
     clippy::unwrap_used,
@@ -30,7 +30,7 @@ use machine::{Bare, bare, cpu, fsync, peak, percentile, reading, rss};
 use peers::{Sink, Tenant, now, row};
 use relay::{Home, Relay, disk, until};
 
-const PARTS: [&str; 6] = ["webhook", "slack", "latency", "backlog", "start", "idle"];
+const PARTS: [&str; 7] = ["webhook", "slack", "teams", "latency", "backlog", "start", "idle"];
 const RULES: &str = "rules:\n  - name: scan-failed\n    when: { state: failed }\n    severity: critical\n    notify: [sink]\n";
 /// Jobs of the backlog, one in a hundred of them failed.
 const BACKLOG: usize = 100_000;
@@ -59,7 +59,7 @@ fn main() {
         let bare = bare(&url, count.max(1_000)).await;
         line("fsync of one page", &millis(disk), "(the machine's)");
         line("bare POSTs, 1 connection", &format!("{:.0}/s, p50 {:.0?}, p99 {:.0?}", bare.rate, bare.p50, bare.p99), "(the machine's)");
-        for kind in ["webhook", "slack"] {
+        for kind in ["webhook", "slack", "teams"] {
             if wanted(kind) {
                 throughput(kind, count, &bare).await;
             }
