@@ -147,10 +147,11 @@ async fn throughput(kind: &str, count: usize, bare: &Bare) {
 async fn latency(disk: Duration) {
     const SAMPLES: usize = 200;
     let (tenant, upstream) = Tenant::start().await;
+    tenant.apart(Duration::from_secs(5) / SOURCES as u32);
     let (sink, url) = Sink::start().await;
-    let relay = Home::new(&config(&upstream, &url, "webhook", SOURCES, OFTEN), RULES);
-    let relay = (relay.start(), relay);
-    settled(&relay.0, &tenant, SOURCES).await;
+    let home = Home::new(&config(&upstream, &url, "webhook", SOURCES, OFTEN), RULES);
+    let relay = home.start();
+    settled(&relay, &tenant, SOURCES).await;
     tenant.one_by_one(SAMPLES);
     let mut times = Vec::with_capacity(SAMPLES);
     let mut seen = 0;

@@ -45,6 +45,9 @@ struct Inside {
     /// When the first page that held any row was on its way.
     served: Option<Instant>,
     single: Option<Single>,
+    /// How far apart the sources are to be polled, and which have been held back for that.
+    apart: Option<Duration>,
+    held: std::collections::HashSet<String>,
 }
 
 /// One job after the other, each given to whichever source asks next.
@@ -76,6 +79,12 @@ impl Tenant {
         self.inside.lock().unwrap().served
     }
 
+    /// Holds the first answer to `client-N` back by N steps and one period of 5 s: a turn that outlasts the period is followed
+    /// by the next one at once, so that from then on the sources are polled by turns and not all at one moment.
+    pub fn apart(&self, step: Duration) {
+        self.inside.lock().unwrap().apart = Some(step);
+    }
+
     /// From now on, `count` jobs one by one.
     pub fn one_by_one(&self, count: usize) {
         self.inside.lock().unwrap().single = Some(Single { left: count, handed: None, given: HashMap::new() });
@@ -95,6 +104,17 @@ impl Tenant {
 }
 
 impl Peer for Tenant {
+    fn hold(&self, request: &Request<'_>) -> Duration {
+        let mut inside = self.inside.lock().unwrap();
+        let Some(step) = inside.apart else { return Duration::ZERO };
+        let client = request.authorization.trim_start_matches("Bearer ").to_owned();
+        let number = client.rsplit('-').next().and_then(|number| number.parse::<u32>().ok());
+        match number {
+            Some(number) if inside.held.insert(client) => Duration::from_secs(5) + step * number,
+            _ => Duration::ZERO,
+        }
+    }
+
     fn answer(&self, request: &Request<'_>) -> Vec<u8> {
         if request.target.starts_with("/connect/token") {
             let form = String::from_utf8_lossy(request.body).into_owned();

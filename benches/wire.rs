@@ -1,6 +1,6 @@
 //! Just enough HTTP/1.1 for a peer that costs next to nothing beside what is measured.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
@@ -21,6 +21,10 @@ pub struct Request<'r> {
 pub trait Peer: Send + Sync + 'static {
     /// The response.
     fn answer(&self, request: &Request<'_>) -> Vec<u8>;
+    /// How long to keep it back.
+    fn hold(&self, _request: &Request<'_>) -> Duration {
+        Duration::ZERO
+    }
 }
 
 /// Serves on a free port of loopback; `http://127.0.0.1:PORT`.
@@ -52,13 +56,16 @@ async fn talk(mut stream: TcpStream, peer: Arc<impl Peer>) {
                 return;
             }
         }
-        let response = {
+        let (hold, response) = {
             let text = std::str::from_utf8(&buffer[..head]).unwrap();
             let target = text.split(' ').nth(1).unwrap_or_default();
             let request = Request { target, authorization: header(text, "authorization"), body: &buffer[head..head + length] };
-            peer.answer(&request)
+            (peer.hold(&request), peer.answer(&request))
         };
         buffer.drain(..head + length);
+        if !hold.is_zero() {
+            tokio::time::sleep(hold).await;
+        }
         if stream.write_all(&response).await.is_err() {
             return;
         }
