@@ -40,8 +40,17 @@ def strict_faults(block):
         return
     if "block_id" not in block:
         parsed.pop("block_id", None)
-    if parsed != block:
+    if without_defaults(parsed) != without_defaults(block):
         yield f"slackblocks reads {json.dumps(block)} as {json.dumps(parsed)}"
+
+
+def without_defaults(value):
+    """`emoji: false` and `verbatim: false` say what goes without saying, and slackblocks leaves them unsaid."""
+    if isinstance(value, dict):
+        return {key: without_defaults(part) for key, part in value.items() if (key, part) not in (("emoji", False), ("verbatim", False))}
+    if isinstance(value, list):
+        return [without_defaults(part) for part in value]
+    return value
 
 
 def texts(value):
