@@ -196,6 +196,7 @@ mod tests {
         assert_eq!((&again, &same), (&subject, &thread));
         one.alerts[0].job.profile = "scan teams".into();
         assert_ne!(composed(&one, &Wording::Configured).3, thread);
+        assert_eq!(composed(&sample(1), &Wording::Configured).0, "[info] Scan still running: scan sharepoint sites (contoso)");
     }
 
     #[test]
