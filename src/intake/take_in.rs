@@ -76,8 +76,10 @@ impl Intake {
         open: &mut HashMap<String, OpenJob>,
     ) -> Result<(), StoreError> {
         let mut met = HashSet::new();
-        let fresh: Vec<Arc<Job>> =
+        let mut fresh: Vec<Arc<Job>> =
             jobs.into_iter().filter(|job| !self.memory.holds(job) && met.insert(job.id.clone())).map(Arc::new).collect();
+        // The list has the newest first; people are told things in the order in which they happened.
+        fresh.sort_by_key(|job| job.finished.or(job.started));
         let unreadable: Vec<BadRow> = bad.into_iter().filter(|row| !self.has_told(row)).collect();
         if fresh.is_empty() && unreadable.is_empty() {
             return Ok(());

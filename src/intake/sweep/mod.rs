@@ -218,7 +218,8 @@ impl Sweep {
             return self.collect(Collect::by_skip(self.plan.bound));
         }
         let confirms = page.rows.len() < asked;
-        let wanted = if confirms { ties + 1 } else { self.overlap.max(ties + 1) };
+        // Half a page at most: a page of which most is shared hardly goes on.
+        let wanted = if confirms { ties + 1 } else { self.overlap.min(self.most / 2).max(ties + 1) };
         let paging = self.plan.paging.unwrap_or(Paging::Rows);
         if paging == Paging::Pages && at == 0 {
             // Where pages are counted, asking for more rows than the feed gives would lead elsewhere.
