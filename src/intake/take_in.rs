@@ -6,6 +6,7 @@ use std::{
     sync::Arc,
 };
 
+use jiff::Timestamp;
 use moka::sync::Cache;
 
 use super::{
@@ -136,12 +137,11 @@ impl Intake {
         Ok(())
     }
 
-    /// Judges the jobs that still run by the rules that watch them.
-    pub(super) async fn judge_running(&self, open: &mut HashMap<String, OpenJob>) -> Result<(), StoreError> {
+    /// Judges the jobs that still run by the rules that watch them, by their age at `now`.
+    pub(super) async fn judge_running(&self, open: &mut HashMap<String, OpenJob>, now: Timestamp) -> Result<(), StoreError> {
         if !self.rules.watches_running() {
             return Ok(());
         }
-        let now = self.clock.now();
         let mut judged = Judged::default();
         for job in open.values() {
             let matched = self.rules.judge(&job.job, now);

@@ -68,7 +68,8 @@ impl Intake {
                 }
             }
         }
-        self.judge_running(open).await?;
+        // A scan's age is told by the clock that dated its start: the machine's own may be years off.
+        self.judge_running(open, began).await?;
         match end {
             Step::Incomplete(why) => {
                 state.past.incomplete = true;
@@ -85,8 +86,15 @@ impl Intake {
                         self.health.fine(&Topic::RowsUnreadable(self.name.clone()));
                     }
                     state.past.swept_whole = Some(began);
+                    state.misses.retain(|id, _| !sweep.has_met(id));
+                    if state.search_works == Some(false) {
+                        // No look-up tells whether a job is there, but this sweep does.
+                        for id in open.keys().filter(|id| !sweep.has_met(id)) {
+                            *state.misses.entry(id.clone()).or_default() += 1;
+                        }
+                    }
                     state.search_works = None;
-                    let gone = state.misses.iter().filter(|(id, misses)| **misses >= MISSES && !sweep.has_met(id));
+                    let gone = state.misses.iter().filter(|(_, misses)| **misses >= MISSES);
                     let gone: Vec<String> = gone.map(|(id, _)| id.clone()).collect();
                     self.give_up_on(gone, open, &mut state.misses).await?;
                 }

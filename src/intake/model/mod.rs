@@ -3,7 +3,9 @@
 //! Each seed is a world of its own. `JOBRELAY_SEEDS=N` runs N of them for each nature; a seed that breaks is named, and
 //! `JOBRELAY_SEED=S` runs it alone.
 
+mod desk;
 mod store;
+mod told;
 mod world;
 
 use std::{
@@ -18,10 +20,12 @@ use tokio_util::sync::CancellationToken;
 
 use super::{Habits, Intake, Limits, Memory};
 use crate::{
+    clock::Clock,
     document::{Faults, Source, parse},
     domain::Name,
     metrics::Metrics,
     rules::{self, Known, RuleSet},
+    source::Feed,
     store::Store,
     wake::Wake,
 };
@@ -55,7 +59,11 @@ const HARD: Nature = Nature {
 };
 
 fn every_end() -> Arc<RuleSet> {
-    let text = "rules:\n  - name: every-end\n    when: {}\n    notify: [hook]\n".to_owned();
+    rules_of("rules:\n  - name: every-end\n    when: {}\n    notify: [hook]\n")
+}
+
+fn rules_of(text: &str) -> Arc<RuleSet> {
+    let text = text.to_owned();
     let source = Arc::new(Source { path: PathBuf::from("rules.yaml"), text });
     let mut faults = Faults::default();
     let file = parse(&source, &mut faults).unwrap();
@@ -97,11 +105,12 @@ async fn live(seed: u64, nature: Nature, habits: Habits) -> Balance {
     balance(&world, &store)
 }
 
-async fn run(world: &Arc<World>, store: &Arc<MemoryStore>, rules: &Arc<RuleSet>, habits: Habits, death: Duration) {
+/// The poller of a feed that is its own clock.
+async fn poller<F: Feed + Clock>(feed: &Arc<F>, store: &Arc<MemoryStore>, rules: &Arc<RuleSet>, habits: Habits) -> Intake {
     let kept: Arc<dyn Store> = Arc::<MemoryStore>::clone(store);
-    let intake = Intake {
+    Intake {
         name: Name::from("contoso"),
-        feed: Arc::<World>::clone(world),
+        feed: Arc::<F>::clone(feed),
         poll_every: POLL_EVERY,
         start: Duration::ZERO,
         keep: Duration::from_secs(90 * 86_400),
@@ -110,11 +119,15 @@ async fn run(world: &Arc<World>, store: &Arc<MemoryStore>, rules: &Arc<RuleSet>,
         limits: Arc::new(Limits::recalled(rules, &*kept).await.unwrap()),
         store: kept,
         memory: Memory::default(),
-        clock: Arc::<World>::clone(world),
+        clock: Arc::<F>::clone(feed),
         metrics: Arc::new(Metrics::new()),
         health: Arc::default(),
         wake: Arc::new(Wake::default()),
-    };
+    }
+}
+
+async fn run(world: &Arc<World>, store: &Arc<MemoryStore>, rules: &Arc<RuleSet>, habits: Habits, death: Duration) {
+    let intake = poller(world, store, rules, habits).await;
     // Dropped wherever it stands, as by `kill -9`.
     let _ = tokio::time::timeout(death, intake.run(CancellationToken::new())).await;
 }

@@ -43,6 +43,22 @@ impl MemoryStore {
         self.tables().alerts.iter().map(|((id, run, _), job)| (id.clone(), *run, job.clone())).collect()
     }
 
+    /// Every alert: rule, job and run, in that order.
+    pub fn told(&self) -> Vec<(String, String, u32)> {
+        let tables = self.tables();
+        let mut told: Vec<_> = tables.alerts.keys().map(|(id, run, rule)| (rule.to_string(), id.clone(), *run)).collect();
+        told.sort();
+        told
+    }
+
+    pub fn watermark(&self) -> Option<Timestamp> {
+        self.tables().record.and_then(|record| record.watermark)
+    }
+
+    pub fn open(&self) -> usize {
+        self.tables().jobs.values().filter(|(.., ended)| !ended).count()
+    }
+
     pub fn quarantined(&self) -> usize {
         self.tables().quarantine
     }
@@ -96,8 +112,12 @@ impl Store for MemoryStore {
 
     async fn open_jobs(&self, _: &Name) -> Result<Vec<OpenJob>, StoreError> {
         let tables = self.tables();
+        let alerted = |job: &Job, run: u32| {
+            let of_it = tables.alerts.keys().filter(|(id, of, _)| *id == job.id && *of == run);
+            of_it.map(|(.., rule)| rule.clone()).collect()
+        };
         let open = tables.jobs.values().filter(|(.., ended)| !ended);
-        Ok(open.map(|(job, run, _)| OpenJob { job: job.clone(), run: *run, alerted: Vec::new() }).collect())
+        Ok(open.map(|(job, run, _)| OpenJob { job: job.clone(), run: *run, alerted: alerted(job, *run) }).collect())
     }
 
     async fn give_up_on(&self, _: &Name, ids: Vec<String>) -> Result<(), StoreError> {

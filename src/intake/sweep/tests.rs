@@ -110,6 +110,32 @@ fn equal_starts_are_met_whole() {
 }
 
 #[test]
+fn ten_thousand_equal_starts_are_met_whole_or_it_is_said_that_they_were_not() {
+    for (clamp, page_size) in [(1_000, 1_000), (37, 1_000), (100, 100)] {
+        for counts in [Counts::Rows, Counts::Pages, Counts::Nothing] {
+            // One that takes no `skip`, gives less than was asked for and names no next page can't be told from a short list.
+            let clamp = if counts == Counts::Nothing { page_size as usize } else { clamp };
+            let mut list = List { clamp, counts, ..List::new((0..10_000).map(|id| (id, 7))) };
+            let (end, sweep) = read(&mut list, plan(None, page_size), still);
+            let unmet = list.rows.iter().filter(|(id, _)| !sweep.has_met(&id.to_string())).count();
+            assert!(unmet == 0 || matches!(end, Step::Incomplete(_)), "{counts:?}, {clamp} at a time: {unmet} not met, and nobody knows");
+            assert!(counts == Counts::Nothing || end == Step::Complete, "{counts:?}, {clamp} at a time: {end:?}");
+        }
+    }
+}
+
+#[test]
+fn a_service_that_gives_fewer_and_fewer_rows_at_a_time_is_read_whole() {
+    for (page_size, counts) in [(1_000, Counts::Rows), (100, Counts::Rows), (1_000, Counts::Pages), (100, Counts::Pages)] {
+        let mut list = List { counts, ..spaced(2_000) };
+        let (end, sweep) = read(&mut list, plan(None, page_size), |page, list| list.clamp = if page < 5 { 100 } else { 37 });
+        let unmet = list.rows.iter().filter(|(id, _)| !sweep.has_met(&id.to_string())).count();
+        assert!(unmet == 0 || matches!(end, Step::Incomplete(_)), "{counts:?}: {unmet} not met, and nobody knows");
+        assert!(counts == Counts::Pages || end == Step::Complete, "{counts:?}: {end:?}");
+    }
+}
+
+#[test]
 fn a_bound_ends_it_early() {
     let list = spaced(1_000);
     let pages = check(&list, plan(Some(900 * 60), 100), &Step::Complete, &(0..825u32).rev().collect::<Vec<_>>());

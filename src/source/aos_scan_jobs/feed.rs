@@ -103,8 +103,20 @@ impl Feed for JobsFeed {
 
     async fn find(&self, id: &str) -> Result<Option<Job>, FeedError> {
         let (page, _) = self.read(link::search(&self.jobs, self.page_size, id)).await?;
-        // The service may take the id for the beginning or a part of one, or pass over `search` altogether.
-        Ok(page.rows.into_iter().flatten().find(|job| job.id == id))
+        let (mut found, mut other) = (None, false);
+        for job in page.rows.into_iter().flatten() {
+            // The service may take the id for the beginning or a part of one, or pass over `search` altogether.
+            other |= !job.id.contains(id);
+            if job.id == id {
+                found = Some(job);
+            }
+        }
+        if found.is_none() && other {
+            // That the job is not among these says nothing.
+            let origin = http::origin(&self.jobs);
+            return Err(FeedError::Malformed(format!("{origin} passes over `search`: the answer holds jobs that were not asked for")));
+        }
+        Ok(found)
     }
 
     async fn probe(&self) -> Result<(), FeedError> {

@@ -20,7 +20,11 @@ fn first() -> Cursor {
 
 /// The error of reading the first page, which must name no secret.
 async fn error(feed: &Arc<dyn Feed>) -> FeedError {
-    let error = feed.page(&first()).await.unwrap_err();
+    error_of(feed.page(&first()).await)
+}
+
+fn error_of<T: std::fmt::Debug>(result: Result<T, FeedError>) -> FeedError {
+    let error = result.unwrap_err();
     for shown in [error.to_string(), format!("{error:?}")] {
         assert!(!shown.contains("canary") && !shown.contains("secret-0123"), "{shown}");
         assert!(!shown.contains('\n'), "{shown}");
@@ -64,8 +68,11 @@ async fn finds_a_job_by_its_whole_id_only() {
     let body = json!({ "jobs": rows(&["Scan10", "Scan1", "xScan1"]) }).to_string();
     cloud.then_jobs(answer(200, body.clone()));
     assert_eq!(feed.find("Scan1").await.unwrap().unwrap().state, JobState::Failed);
-    cloud.then_jobs(answer(200, body));
+    cloud.then_jobs(answer(200, body.clone()));
     assert_eq!(feed.find("Scan").await.unwrap(), None);
+    // Where `search` is passed over, that a job is not among those shown says nothing.
+    cloud.then_jobs(answer(200, body));
+    assert!(matches!(error_of(feed.find("Scan7").await), FeedError::Malformed(why) if why.contains("passes over `search`")));
     feed.find("a b&skip=9").await.unwrap();
     assert!(cloud.asked().last().unwrap().starts_with("GET /aos/jobs?search=a%20b%26skip%3D9&top=50 "), "{:?}", cloud.asked());
 }
