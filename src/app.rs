@@ -15,7 +15,7 @@ use crate::{
     config::Config,
     delivery::Courier,
     domain::Name,
-    health::Health,
+    health::{Health, Topic},
     http::Http,
     intake::{Habits, Intake, Limits, Memory},
     metrics::Metrics,
@@ -113,8 +113,15 @@ pub async fn run(config: Config, clock: Arc<dyn Clock>, stop: CancellationToken)
         loops.spawn(courier.run(stop.clone()));
     }
     let (notify, source_down_after) = config.notices.map_or_else(|| (Vec::new(), NEVER), |n| (n.notify, n.source_down_after));
-    let notices =
-        Notices { health, store: Arc::clone(&store), clock: Arc::clone(&clock), notify, source_down_after, wake: Arc::clone(&wake) };
+    let notices = Notices {
+        health,
+        store: Arc::clone(&store),
+        clock: Arc::clone(&clock),
+        topics: Topic::all(&sources, &channels),
+        notify,
+        source_down_after,
+        wake: Arc::clone(&wake),
+    };
     loops.spawn(notices.run(stop.clone()));
     let roll_ups = RollUps { limits, store: Arc::clone(&store), clock, channels, wake };
     loops.spawn(roll_ups.run(stop.clone()));

@@ -28,6 +28,30 @@ pub enum Topic {
 }
 
 impl Topic {
+    /// All there is to tell of these sources and channels.
+    #[must_use]
+    pub fn all(sources: &[Name], channels: &[Name]) -> Vec<Self> {
+        let of_source = |name: &Name| {
+            let name = || name.clone();
+            [Self::SourceDown(name()), Self::CredentialsRefused(name()), Self::SweepIncomplete(name()), Self::RowsUnreadable(name())]
+        };
+        let of_channels = channels.iter().cloned().map(Self::ChannelRefused);
+        sources.iter().flat_map(of_source).chain(of_channels).chain([Self::StoreUnwritable]).collect()
+    }
+
+    /// Its kind, for metrics.
+    #[must_use]
+    pub const fn kind(&self) -> &'static str {
+        match self {
+            Self::SourceDown(_) => "source_down",
+            Self::CredentialsRefused(_) => "credentials_refused",
+            Self::SweepIncomplete(_) => "sweep_incomplete",
+            Self::RowsUnreadable(_) => "rows_unreadable",
+            Self::ChannelRefused(_) => "channel_refused",
+            Self::StoreUnwritable => "store_unwritable",
+        }
+    }
+
     /// The words that name it in the store, the metrics and answers: stable, and unique.
     #[must_use]
     pub fn words(&self) -> String {
@@ -67,7 +91,8 @@ pub struct Trouble {
 /// The board.
 #[derive(Debug, Default)]
 pub struct Health {
-    troubles: Mutex<BTreeMap<Topic, Trouble>>,
+    /// What is known of each topic; nothing is, until a loop has looked.
+    known: Mutex<BTreeMap<Topic, Option<Trouble>>>,
     changed: Notify,
 }
 
@@ -75,9 +100,10 @@ impl Health {
     /// Something is the matter; it keeps its first instant and takes the latest reason.
     pub fn trouble(&self, topic: Topic, why: &str, now: Timestamp) {
         let new = {
-            let mut troubles = self.board();
-            let new = !troubles.contains_key(&topic);
-            let trouble = troubles.entry(topic).or_insert_with(|| Trouble { since: now, why: String::new() });
+            let mut known = self.board();
+            let entry = known.entry(topic).or_default();
+            let new = entry.is_none();
+            let trouble = entry.get_or_insert_with(|| Trouble { since: now, why: String::new() });
             why.clone_into(&mut trouble.why);
             new
         };
@@ -88,22 +114,29 @@ impl Health {
 
     /// It is over, or never was.
     pub fn fine(&self, topic: &Topic) {
-        if self.board().remove(topic).is_some() {
+        let known_before = self.board().insert(topic.clone(), None);
+        if known_before != Some(None) {
             self.changed.notify_one();
         }
     }
 
     /// All that is the matter now.
     pub fn troubles(&self) -> BTreeMap<Topic, Trouble> {
+        self.board().iter().filter_map(|(topic, trouble)| Some((topic.clone(), trouble.clone()?))).collect()
+    }
+
+    /// What is known of each topic: its trouble, or that there is none. What no loop has looked at yet is not among them: right
+    /// after a start, that nothing is heard of a trouble does not mean that it is over.
+    pub fn known(&self) -> BTreeMap<Topic, Option<Trouble>> {
         self.board().clone()
     }
 
-    /// Waits until something has become, or ceased to be, the matter.
+    /// Waits until something has become the matter, or is known not to be.
     pub async fn changed(&self) {
         self.changed.notified().await;
     }
 
-    fn board(&self) -> MutexGuard<'_, BTreeMap<Topic, Trouble>> {
-        self.troubles.lock().unwrap_or_else(PoisonError::into_inner)
+    fn board(&self) -> MutexGuard<'_, BTreeMap<Topic, Option<Trouble>>> {
+        self.known.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -48,8 +48,10 @@ pub struct Notice {
     pub topic: String,
     /// One line: what is the matter, or that it is over.
     pub title: String,
-    /// A few sentences: since when, why, what to do.
+    /// A few sentences: why, what to do.
     pub text: String,
+    /// Since when it lasts or, of one that is over, lasted; none where that is not known.
+    pub since: Option<Timestamp>,
     /// How urgent.
     pub severity: Severity,
     /// Whether it tells of the end.

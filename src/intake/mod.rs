@@ -138,10 +138,8 @@ impl Intake {
                 }
             }
             Err(TurnError::Feed(error @ FeedError::Refused(_))) => self.health.trouble(refused, &error.to_string(), now),
-            Err(TurnError::Feed(error)) => {
-                self.health.fine(&refused);
-                self.health.trouble(down, &error.to_string(), now);
-            }
+            // A source that can't be reached says nothing of the credentials.
+            Err(TurnError::Feed(error)) => self.health.trouble(down, &error.to_string(), now),
             Err(TurnError::Store(_)) => {}
         }
     }

@@ -1,7 +1,7 @@
 //! Notices about the watch itself: each told once when it begins, and once when it is over.
 
 use std::{
-    collections::{BTreeMap, BTreeSet},
+    collections::BTreeMap,
     sync::Arc,
     time::Duration,
 };
@@ -12,7 +12,7 @@ use tokio_util::sync::CancellationToken;
 use super::STORE_RETRY;
 use crate::{
     clock::Clock,
-    domain::{Name, Notice, Severity, format_duration},
+    domain::{Name, Notice, Severity},
     health::{Health, Topic, Trouble},
     store::{Store, StoreError},
     wake::Wake,
@@ -31,6 +31,8 @@ pub struct Notices {
     pub store: Arc<dyn Store>,
     /// The clock.
     pub clock: Arc<dyn Clock>,
+    /// All there is to tell of, by the sources and channels of the config.
+    pub topics: Vec<Topic>,
     /// Whom to tell; empty where the config has no `notices`.
     pub notify: Vec<Name>,
     /// How long a source may be down before someone is told.
@@ -63,20 +65,28 @@ impl Notices {
     async fn look(&self, unwritable: &mut Option<Trouble>) -> Result<(), StoreError> {
         let now = self.clock.now();
         self.watch_store(now);
-        let troubles = self.health.troubles();
-        if let Some(trouble) = troubles.get(&Topic::StoreUnwritable) {
+        if self.notify.is_empty() {
+            // The board and the log tell all the same.
+            return Ok(());
+        }
+        let known = self.health.known();
+        if let Some(Some(trouble)) = known.get(&Topic::StoreUnwritable) {
             *unwritable = Some(trouble.clone());
             return Ok(());
         }
         if let Some(trouble) = unwritable.clone() {
-            for notice in after_unwritable(&trouble, now) {
-                self.tell(notice, None, now).await?;
+            for notice in after_unwritable(&trouble) {
+                self.tell(notice, &Topic::StoreUnwritable, now).await?;
             }
             *unwritable = None;
         }
         let told = self.store.told().await?;
-        for (notice, about) in decide(&troubles, &told, self.source_down_after, now) {
-            self.tell(notice, about.as_ref(), now).await?;
+        for topic in told.keys().filter(|words| !self.topics.iter().any(|topic| topic.words() == **words)) {
+            // What is no longer watched is in nobody's way: there is no end to be told.
+            self.store.tell(forgotten(topic), Vec::new(), now).await?;
+        }
+        for (topic, notice) in decide(&self.topics, &known, &told, self.source_down_after, now) {
+            self.tell(notice, topic, now).await?;
         }
         Ok(())
     }
@@ -88,16 +98,8 @@ impl Notices {
         }
     }
 
-    async fn tell(&self, notice: Notice, about: Option<&Topic>, now: Timestamp) -> Result<(), StoreError> {
-        // A channel is not told of its own refusal, unless there is no one else to tell.
-        let refused = match about {
-            Some(Topic::ChannelRefused(name)) => Some(name),
-            _ => None,
-        };
-        let mut channels: Vec<Name> = self.notify.iter().filter(|name| Some(*name) != refused).cloned().collect();
-        if channels.is_empty() {
-            channels.clone_from(&self.notify);
-        }
+    async fn tell(&self, notice: Notice, about: &Topic, now: Timestamp) -> Result<(), StoreError> {
+        let channels = audience(&self.notify, about, notice.over);
         if self.store.tell(notice.clone(), channels.clone(), now).await? {
             tracing::warn!(topic = %notice.topic, over = notice.over, "{}", notice.title);
             for channel in &channels {
@@ -108,25 +110,30 @@ impl Notices {
     }
 }
 
-/// What to tell now, given what is the matter and what has been told: pure.
-fn decide(
-    troubles: &BTreeMap<Topic, Trouble>,
-    told: &[String],
+/// Who is told: a channel is not told of its own refusal while it lasts, unless there is no one else to tell.
+fn audience(notify: &[Name], about: &Topic, over: bool) -> Vec<Name> {
+    let deaf = |name: &Name| !over && matches!(about, Topic::ChannelRefused(refused) if refused == name);
+    let hearing: Vec<Name> = notify.iter().filter(|name| !deaf(name)).cloned().collect();
+    if hearing.is_empty() { notify.to_vec() } else { hearing }
+}
+
+/// What to tell now, given what is known and what has been told: pure.
+fn decide<'t>(
+    topics: &'t [Topic],
+    known: &BTreeMap<Topic, Option<Trouble>>,
+    told: &BTreeMap<String, Timestamp>,
     source_down_after: Duration,
     now: Timestamp,
-) -> Vec<(Notice, Option<Topic>)> {
-    let mut notices = Vec::new();
-    for (topic, trouble) in troubles {
-        let lasts = Duration::try_from(now.duration_since(trouble.since)).unwrap_or_default();
-        if lasts >= patience(topic, source_down_after) && !told.contains(&topic.words()) {
-            notices.push((begins(topic, trouble), Some(topic.clone())));
+) -> Vec<(&'t Topic, Notice)> {
+    let notice = |topic| match (known.get(topic)?, told.get(&topic.words())) {
+        (Some(trouble), None) => {
+            let lasts = Duration::try_from(now.duration_since(trouble.since)).unwrap_or_default();
+            (lasts >= patience(topic, source_down_after)).then(|| begins(topic, trouble))
         }
-    }
-    let present: BTreeSet<String> = troubles.keys().map(Topic::words).collect();
-    for words in told.iter().filter(|words| !present.contains(*words)) {
-        notices.push((over(words), None));
-    }
-    notices
+        (None, Some(since)) => Some(over(topic, *since)),
+        (Some(_), Some(_)) | (None, None) => None,
+    };
+    topics.iter().filter_map(|topic| Some((topic, notice(topic)?))).collect()
 }
 
 /// How long it must last before anyone is told.
@@ -145,15 +152,14 @@ fn begins(topic: &Topic, trouble: &Trouble) -> Notice {
         Topic::SourceDown(name) => (
             format!("{name} can't be read"),
             format!(
-                "The job list of {name} could not be read since {}. No scan of it can be relayed meanwhile; what ends is found when it is back. The last answer: {why}",
-                trouble.since
+                "The job list of {name} can't be read. No scan of it can be relayed meanwhile; what ends is found when it is back. The last answer: {why}"
             ),
             Severity::Critical,
         ),
         Topic::CredentialsRefused(name) => (
             format!("{name} refuses the credentials"),
             format!(
-                "The app registration's secret or certificate for {name} is no longer accepted: it may have expired. Make a new one in AvePoint Online Services under App registrations, set it, and restart or reload jobrelay. No scan of {name} is relayed until then; what ends is found afterwards. The answer: {why}"
+                "The app registration's secret or certificate for {name} is no longer accepted: it may have expired. Make a new one in AvePoint Online Services under App registrations, set it, and restart jobrelay. No scan of {name} is relayed until then; what ends is found afterwards. The answer: {why}"
             ),
             Severity::Critical,
         ),
@@ -176,49 +182,42 @@ fn begins(topic: &Topic, trouble: &Trouble) -> Notice {
             ),
             Severity::Critical,
         ),
-        Topic::StoreUnwritable => ("The store can't be written".into(), why.clone(), Severity::Critical),
+        Topic::StoreUnwritable => (
+            "The store could not be written".into(),
+            format!(
+                "Nothing could be written to disk, so nothing was taken in and nothing sent: {why}. Make room or mend the disk, so that it does not happen again."
+            ),
+            Severity::Critical,
+        ),
     };
-    Notice { topic: topic.words(), title, text, severity, over: false }
+    Notice { topic: topic.words(), title, text, since: Some(trouble.since), severity, over: false }
 }
 
-fn over(words: &str) -> Notice {
-    let mut parts = words.splitn(3, ' ');
-    let title = match (parts.next(), parts.next(), parts.next()) {
-        (Some("source"), Some(name), Some("down")) => format!("{name} can be read again"),
-        (Some("source"), Some(name), Some("credentials refused")) => format!("{name} accepts the credentials again"),
-        (Some("source"), Some(name), Some("incomplete")) => format!("The job list of {name} is read whole again"),
-        (Some("source"), Some(name), Some("rows unreadable")) => format!("All jobs of {name} can be read again"),
-        (Some("channel"), Some(name), _) => format!("The channel {name} takes messages again"),
-        _ => format!("Over: {words}"),
+fn over(topic: &Topic, since: Timestamp) -> Notice {
+    const LATE: &str = "Nothing that ended meanwhile is lost: it is relayed now, late but once.";
+    let (title, text) = match topic {
+        Topic::SourceDown(name) => (format!("{name} can be read again"), LATE.into()),
+        Topic::CredentialsRefused(name) => (format!("{name} accepts the credentials again"), LATE.into()),
+        Topic::SweepIncomplete(name) => (format!("The job list of {name} is read whole again"), LATE.into()),
+        Topic::RowsUnreadable(name) => {
+            (format!("All jobs of {name} can be read again"), "The whole list was read, and every entry made sense.".into())
+        }
+        Topic::ChannelRefused(name) => {
+            (format!("The channel {name} takes messages again"), format!("What was held for {name} is sent now, in its order."))
+        }
+        Topic::StoreUnwritable => ("The store can be written again".into(), LATE.into()),
     };
-    let text = "Nothing that ended meanwhile is lost: it is relayed now, late but once.".into();
-    Notice { topic: words.to_owned(), title, text, severity: Severity::Info, over: true }
+    Notice { topic: topic.words(), title, text, since: Some(since), severity: Severity::Info, over: true }
+}
+
+/// The end of a topic that is no longer watched, for the store alone.
+fn forgotten(words: &str) -> Notice {
+    Notice { topic: words.to_owned(), title: String::new(), text: String::new(), since: None, severity: Severity::Info, over: true }
 }
 
 /// A store that could not be written could not take a notice of it either: both ends are told when it is over.
-fn after_unwritable(trouble: &Trouble, now: Timestamp) -> Vec<Notice> {
-    let topic = Topic::StoreUnwritable.words();
-    let lasted = Duration::try_from(now.duration_since(trouble.since)).unwrap_or_default();
-    let begun = Notice {
-        topic: topic.clone(),
-        title: "The store could not be written".into(),
-        text: format!(
-            "From {} for {} nothing could be written to disk, so nothing was taken in and nothing sent: {}. Make room or mend the disk, so that it does not happen again.",
-            trouble.since,
-            format_duration(lasted),
-            trouble.why
-        ),
-        severity: Severity::Critical,
-        over: false,
-    };
-    let ended = Notice {
-        topic,
-        title: "The store can be written again".into(),
-        text: "What ended meanwhile is relayed now, late but once.".into(),
-        severity: Severity::Info,
-        over: true,
-    };
-    vec![begun, ended]
+fn after_unwritable(trouble: &Trouble) -> [Notice; 2] {
+    [begins(&Topic::StoreUnwritable, trouble), over(&Topic::StoreUnwritable, trouble.since)]
 }
 
 #[cfg(test)]
@@ -229,44 +228,73 @@ mod tests {
         Timestamp::from_second(1_800_000_000 + second).unwrap()
     }
 
+    /// What is known of one topic, which was told or not, and the titles of what is told at `now`.
     #[track_caller]
-    fn check(topic: Option<(Topic, i64)>, told: &[&str], now: i64, expected: &[&str]) {
-        let troubles = topic.map(|(topic, since)| (topic, Trouble { since: at(since), why: "HTTP 503".into() })).into_iter().collect();
-        let told: Vec<String> = told.iter().map(|words| (*words).to_owned()).collect();
-        let titles: Vec<String> =
-            decide(&troubles, &told, Duration::from_secs(900), at(now)).into_iter().map(|(notice, _)| notice.title).collect();
+    fn check(topic: &Topic, known: Option<Option<i64>>, told: bool, now: i64, expected: &[&str]) {
+        let trouble = |since: i64| Trouble { since: at(since), why: "HTTP 503".into() };
+        let known = known.map(|since| (topic.clone(), since.map(trouble))).into_iter().collect();
+        let told = told.then(|| (topic.words(), at(0))).into_iter().collect();
+        let topics = Topic::all(&["contoso".into()], &["oncall".into()]);
+        let notices = decide(&topics, &known, &told, Duration::from_secs(900), at(now));
+        assert!(notices.iter().all(|(about, notice)| *about == topic && notice.since == Some(at(0)) && notice.topic == topic.words()));
+        let titles: Vec<&str> = notices.iter().map(|(_, notice)| notice.title.as_str()).collect();
         assert_eq!(titles, expected);
     }
 
     #[test]
     fn a_source_that_is_down_is_told_of_after_a_while_once_and_once_when_it_is_back() {
-        let down = || Some((Topic::SourceDown("contoso".into()), 0));
-        check(down(), &[], 899, &[]);
-        check(down(), &[], 900, &["contoso can't be read"]);
-        check(down(), &["source contoso down"], 5_000, &[]);
-        check(None, &["source contoso down"], 5_060, &["contoso can be read again"]);
-        check(None, &[], 6_000, &[]);
+        let down = Topic::SourceDown("contoso".into());
+        check(&down, Some(Some(0)), false, 899, &[]);
+        check(&down, Some(Some(0)), false, 900, &["contoso can't be read"]);
+        check(&down, Some(Some(0)), true, 5_000, &[]);
+        check(&down, Some(None), true, 5_060, &["contoso can be read again"]);
+        check(&down, Some(None), false, 6_000, &[]);
+    }
+
+    #[test]
+    fn what_was_told_before_a_restart_is_not_over_before_someone_has_looked() {
+        for topic in Topic::all(&["contoso".into()], &["oncall".into()]) {
+            check(&topic, None, true, 10_000, &[]);
+            check(&topic, Some(Some(5_000)), true, 10_000, &[]);
+        }
     }
 
     #[test]
     fn what_does_not_pass_by_itself_is_told_of_at_once() {
-        check(Some((Topic::CredentialsRefused("contoso".into()), 0)), &[], 0, &["contoso refuses the credentials"]);
-        check(Some((Topic::ChannelRefused("oncall".into()), 0)), &[], 0, &["The channel oncall refuses messages"]);
-        check(Some((Topic::SweepIncomplete("contoso".into()), 0)), &[], 299, &[]);
+        check(&Topic::CredentialsRefused("contoso".into()), Some(Some(0)), false, 0, &["contoso refuses the credentials"]);
+        check(&Topic::ChannelRefused("oncall".into()), Some(Some(0)), false, 0, &["The channel oncall refuses messages"]);
+        check(&Topic::RowsUnreadable("contoso".into()), Some(Some(0)), false, 0, &["Jobs of contoso can't be read"]);
+        let incomplete = Topic::SweepIncomplete("contoso".into());
+        check(&incomplete, Some(Some(0)), false, 299, &[]);
+        check(&incomplete, Some(Some(0)), false, 300, &["The job list of contoso can be read only in part"]);
     }
 
     #[test]
-    fn every_topic_has_an_end_in_words() {
-        let name = || Name::from("contoso");
-        for topic in [
-            Topic::SourceDown(name()),
-            Topic::CredentialsRefused(name()),
-            Topic::SweepIncomplete(name()),
-            Topic::RowsUnreadable(name()),
-            Topic::ChannelRefused(name()),
-        ] {
-            let over = over(&topic.words());
-            assert!(over.title.contains("contoso") && !over.title.starts_with("Over"), "{over:?}");
-        }
+    fn a_clock_set_back_tells_nothing_early() {
+        check(&Topic::SourceDown("contoso".into()), Some(Some(0)), false, -100_000, &[]);
+    }
+
+    #[test]
+    fn a_refused_channel_hears_of_it_only_where_no_one_else_does_and_of_the_end_always() {
+        let (a, b) = (Name::from("a"), Name::from("b"));
+        let refused = Topic::ChannelRefused(a.clone());
+        let both = [a.clone(), b.clone()];
+        assert_eq!(audience(&both, &refused, false), [b.clone()]);
+        assert_eq!(audience(&both, &refused, true), both);
+        assert_eq!(audience(&[a.clone()], &refused, false), [a]);
+        assert_eq!(audience(&both, &Topic::ChannelRefused("c".into()), false), both);
+        assert_eq!(audience(&both, &Topic::SourceDown("a".into()), false), both);
+    }
+
+    #[test]
+    fn each_topic_has_words_of_its_own_at_both_ends() {
+        let topics = Topic::all(&["contoso".into()], &["oncall".into()]);
+        let trouble = Trouble { since: at(0), why: "HTTP 503".into() };
+        let mut titles: Vec<String> =
+            topics.iter().flat_map(|topic| [begins(topic, &trouble).title, over(topic, at(0)).title]).collect();
+        assert!(topics.iter().all(|topic| begins(topic, &trouble).text.contains("HTTP 503")));
+        titles.sort();
+        titles.dedup();
+        assert_eq!(titles.len(), topics.len() * 2);
     }
 }

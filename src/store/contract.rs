@@ -293,8 +293,8 @@ pub trait Store: Send + Sync {
     /// ends does nothing where it is not: each is told once, whatever restarts lie between. Whether it was written.
     async fn tell(&self, notice: Notice, channels: Vec<Name>, now: Timestamp) -> Result<bool, StoreError>;
 
-    /// The topics told to be the matter and not yet to be over.
-    async fn told(&self) -> Result<Vec<String>, StoreError>;
+    /// The topics told to be the matter and not yet to be over, and since when they were.
+    async fn told(&self) -> Result<BTreeMap<String, Timestamp>, StoreError>;
 
     /// The ids of jobs that ended and started before an instant, oldest first from behind the cursor, at most `most`; and the
     /// cursor behind them.

@@ -173,7 +173,7 @@ impl Store for MemoryStore {
         unreachable!("intake tells nothing")
     }
 
-    async fn told(&self) -> Result<Vec<String>, StoreError> {
+    async fn told(&self) -> Result<std::collections::BTreeMap<String, Timestamp>, StoreError> {
         unreachable!("intake tells nothing")
     }
 

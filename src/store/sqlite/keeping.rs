@@ -1,10 +1,12 @@
 //! What keeps the store in order: notices told once, and old jobs let go.
 
+use std::collections::BTreeMap;
+
 use jiff::Timestamp;
 use rusqlite::{Connection, OptionalExtension, params};
 
 use super::{
-    intake::{key, micros},
+    intake::{key, micros, time},
     worker::Tx,
 };
 use crate::{
@@ -19,7 +21,7 @@ pub fn tell(tx: &mut Tx<'_>, notice: &Notice, channels: &[Name], now: Timestamp)
     let since: Option<i64> =
         tx.db.prepare_cached("SELECT since FROM trouble WHERE topic = ?1")?.query_row([&notice.topic], |row| row.get(0)).optional()?;
     let began = match (notice.over, since) {
-        (false, None) => micros(now),
+        (false, None) => micros(notice.since.unwrap_or(now)),
         (true, Some(since)) => since,
         (false, Some(_)) | (true, None) => return Ok(false),
     };
@@ -33,7 +35,7 @@ pub fn tell(tx: &mut Tx<'_>, notice: &Notice, channels: &[Name], now: Timestamp)
         name: notice.topic.clone(),
         description: notice.text.clone(),
         severity: notice.severity,
-        labels: std::collections::BTreeMap::new(),
+        labels: BTreeMap::new(),
         template: None,
     };
     let facts = tx.facts_id(&serde_json::to_string(&rule).map_err(json)?)?;
@@ -58,8 +60,8 @@ pub fn tell(tx: &mut Tx<'_>, notice: &Notice, channels: &[Name], now: Timestamp)
     Ok(true)
 }
 
-pub fn told(db: &Connection) -> rusqlite::Result<Vec<String>> {
-    db.prepare_cached("SELECT topic FROM trouble")?.query_map([], |row| row.get(0))?.collect()
+pub fn told(db: &Connection) -> rusqlite::Result<BTreeMap<String, Timestamp>> {
+    db.prepare_cached("SELECT topic, since FROM trouble")?.query_map([], |row| Ok((row.get(0)?, time(row.get(1)?))))?.collect()
 }
 
 pub fn old_jobs(db: &Connection, source: &Name, before: Timestamp, after: &OldJob, most: u32) -> rusqlite::Result<(Vec<String>, OldJob)> {

@@ -8,6 +8,7 @@ mod schema;
 mod worker;
 
 use std::{
+    collections::BTreeMap,
     fs::File,
     path::{Path, PathBuf},
     time::Duration,
@@ -194,7 +195,7 @@ impl Store for Sqlite {
         self.writer.write(Survives::PowerCut, move |tx| keeping::tell(tx, &notice, &channels, now)).await
     }
 
-    async fn told(&self) -> Result<Vec<String>, StoreError> {
+    async fn told(&self) -> Result<BTreeMap<String, Timestamp>, StoreError> {
         self.readers.read(keeping::told).await
     }
 
