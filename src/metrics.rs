@@ -62,7 +62,7 @@ pub struct Metrics {
     attempts: Family<AttemptLabels, Counter>,
     durations: Family<ChannelLabels, Histogram>,
     reload_successful: Gauge,
-    tally: std::sync::Arc<Mutex<Tally>>,
+    scrape: std::sync::Arc<Mutex<Scrape>>,
 }
 
 impl Default for Metrics {
@@ -88,7 +88,7 @@ impl Metrics {
         reload_successful.set(1);
         let build = Family::<Vec<(&'static str, &'static str)>, Gauge>::default();
         build.get_or_create(&vec![("version", env!("CARGO_PKG_VERSION"))]).set(1);
-        let tally = std::sync::Arc::new(Mutex::new(Tally::default()));
+        let scrape = std::sync::Arc::new(Mutex::new(Scrape::default()));
         registry.register("polls", "Polls of a source by how they ended", polls.clone());
         registry.register_with_unit(
             "source_last_success_timestamp",
@@ -104,8 +104,8 @@ impl Metrics {
         registry.register_with_unit("delivery_duration", "How long attempts took", Unit::Seconds, durations.clone());
         registry.register("config_last_reload_successful", "1 if the config in use is the newest one read", reload_successful.clone());
         registry.register("build_info", "The version that runs", build);
-        registry.register_collector(Box::new(Sums(std::sync::Arc::clone(&tally))));
-        Self { registry, polls, last_success, open_jobs, gaps, found_late, unreadable, attempts, durations, reload_successful, tally }
+        registry.register_collector(Box::new(Sums(std::sync::Arc::clone(&scrape))));
+        Self { registry, polls, last_success, open_jobs, gaps, found_late, unreadable, attempts, durations, reload_successful, scrape }
     }
 
     /// Makes a source's and a channel's series exist before anything has happened, so that their absence means something.
@@ -167,10 +167,10 @@ impl Metrics {
         self.reload_successful.set(i64::from(successful));
     }
 
-    /// All of it in the Prometheus text format, with the store's sums.
+    /// All of it in the Prometheus text format, with the store's sums and what is known of the troubles.
     #[must_use]
-    pub fn text(&self, tally: Tally) -> String {
-        *self.tally.lock().unwrap_or_else(PoisonError::into_inner) = tally;
+    pub fn text(&self, tally: Tally, troubles: Vec<TroubleGauge>) -> String {
+        *self.scrape.lock().unwrap_or_else(PoisonError::into_inner) = Scrape { tally, troubles };
         let mut text = String::new();
         // Writing to a `String` does not fail; a label that can't be encoded would be a fault of ours, and costs the scrape.
         if let Err(error) = prometheus_text::encode(&mut text, &self.registry) {
@@ -180,13 +180,32 @@ impl Metrics {
     }
 }
 
-/// The store's sums, as they were handed over for this scrape.
+/// What is known of one trouble of the watch itself: there are as many as the config's sources and channels allow.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TroubleGauge {
+    /// What kind of trouble.
+    pub kind: &'static str,
+    /// The source or channel; empty where it is neither's.
+    pub name: String,
+    /// Whether it lasts.
+    pub lasts: bool,
+}
+
+/// What is handed over for one scrape.
+#[derive(Debug, Default)]
+struct Scrape {
+    tally: Tally,
+    troubles: Vec<TroubleGauge>,
+}
+
+/// The store's sums and the troubles, as they were handed over for this scrape.
 #[derive(Debug)]
-struct Sums(std::sync::Arc<Mutex<Tally>>);
+struct Sums(std::sync::Arc<Mutex<Scrape>>);
 
 impl Collector for Sums {
     fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> Result<(), std::fmt::Error> {
-        let tally = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let scrape = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let tally = &scrape.tally;
         let mut jobs = encoder.encode_descriptor("jobs", "Jobs newly final, by state", None, MetricType::Counter)?;
         for ((source, state), n) in &tally.jobs {
             ConstCounter::new(*n).encode(jobs.encode_family(&[("source", source.as_str()), ("state", state.as_str())])?)?;
@@ -205,6 +224,12 @@ impl Collector for Sums {
         for (channel, n) in &tally.pending {
             let n = i64::try_from(*n).unwrap_or(i64::MAX);
             ConstGauge::new(n).encode(pending.encode_family(&[("channel", channel.as_str())])?)?;
+        }
+        let help = "1 while the watch itself is in this trouble, 0 once it is known not to be";
+        let mut troubles = encoder.encode_descriptor("trouble", help, None, MetricType::Gauge)?;
+        for trouble in &scrape.troubles {
+            let labels = [("kind", trouble.kind), ("name", trouble.name.as_str())];
+            ConstGauge::new(i64::from(trouble.lasts)).encode(troubles.encode_family(&labels)?)?;
         }
         Ok(())
     }

@@ -9,7 +9,7 @@ use serde_json::json;
 use super::{Channel, Common, Kind, Payload, Tools, Wording};
 use crate::{
     document::{Faults, Fields, Source, parse},
-    domain::{Alert, Category, Job, JobType, Name, Notification, NotificationKind, RuleFacts, Severity, State},
+    domain::{Alert, Category, Job, JobType, Name, Notice, Notification, NotificationKind, RuleFacts, Severity, State},
     http::Http,
     template::Templates,
 };
@@ -40,8 +40,35 @@ pub fn names() -> impl Strategy<Value = String> {
     ]
 }
 
-/// Any notification: from none named to many, with any names and any times.
+/// Any notification: alerts, roll-ups and notices.
 pub fn notifications() -> impl Strategy<Value = Notification> {
+    prop_oneof![3 => of_alerts(), 1 => notices()]
+}
+
+/// Any notice.
+fn notices() -> impl Strategy<Value = Notification> {
+    (names(), names(), names(), 0_usize..3, any::<bool>(), prop::option::of(any::<i32>())).prop_map(
+        |(topic, title, text, severity, over, since)| {
+            let since = since.and_then(|second| Timestamp::from_second(second.into()).ok());
+            notice(Notice { topic, title, text, since, severity: Severity::ALL[severity], over })
+        },
+    )
+}
+
+/// The message that a notice is.
+pub fn notice(notice: Notice) -> Notification {
+    let rule = RuleFacts {
+        name: notice.topic.clone(),
+        description: notice.text.clone(),
+        severity: notice.severity,
+        labels: BTreeMap::new(),
+        template: None,
+    };
+    Notification { notice: Some(notice), ..notification(NotificationKind::Notice, &rule, Vec::new(), 1) }
+}
+
+/// Alerts, from one to many, with any names and any times.
+fn of_alerts() -> impl Strategy<Value = Notification> {
     let jobs = prop_oneof![Just(1_usize), 2_usize..12, 12_usize..150];
     let one = (names(), names(), -1_i64..12, prop::option::of(any::<i32>()), prop::option::of(any::<i32>()));
     let alike = (jobs, prop::collection::vec(one, 1..4));

@@ -4,13 +4,17 @@ use jiff::Timestamp;
 
 use super::{Attempt, Common, Tools, Wording};
 use crate::{
-    domain::Notification,
-    template::{DEFAULT_SET, Part, RenderFailure, view},
+    domain::{Notification, NotificationKind},
+    template::{BuiltIn, Part, RenderFailure, view},
 };
 
 /// The template set that a notification is put into words with.
 pub fn set<'n>(common: &'n Common, notification: &'n Notification) -> &'n str {
-    notification.rule.template.as_deref().unwrap_or(&common.template)
+    match notification.kind {
+        // A set made for alerts has no words for what no job is in.
+        NotificationKind::Notice => BuiltIn::Notice.name(),
+        NotificationKind::Alert | NotificationKind::RollUp => notification.rule.template.as_deref().unwrap_or(&common.template),
+    }
 }
 
 /// The text with the first `shown` jobs named, and the file that made it, for errors.
@@ -26,14 +30,16 @@ pub fn render(
     wording: &Wording,
     now: Timestamp,
 ) -> Result<Attempt<(String, String)>, String> {
+    let configured = set(common, notification);
+    let built_in = BuiltIn::behind(configured);
     let (set, trouble) = match wording {
-        Wording::Configured => (set(common, notification), None),
-        Wording::BuiltIn { why } => (DEFAULT_SET, Some(why.as_str())),
+        Wording::Configured => (configured, None),
+        Wording::BuiltIn { why } => (built_in.name(), Some(why.as_str())),
     };
     let data = view(notification, shown, now, tools.public_url.as_deref(), trouble);
     let rendered = match wording {
         Wording::Configured => tools.templates.render(set, part, &data),
-        Wording::BuiltIn { .. } => tools.templates.render_built_in(part, &data),
+        Wording::BuiltIn { .. } => tools.templates.render_built_in(built_in, part, &data),
     };
     let file = format!("templates/{set}/{}", part.file());
     match rendered {

@@ -13,7 +13,12 @@ use std::{
 use regex::Regex;
 
 use super::output::print;
-use crate::{channel, config::PLACEHOLDER, source, template::Part};
+use crate::{
+    channel,
+    config::PLACEHOLDER,
+    source,
+    template::{BuiltIn, Part},
+};
 
 /// Options of `init`.
 #[derive(Debug, clap::Args)]
@@ -89,7 +94,10 @@ fn files(folder: &Path) -> Vec<File> {
     ];
     let open = |path: PathBuf, text: &str| File { path, text: text.to_owned(), private: false };
     files.extend(RULES.iter().map(|(name, text)| open(folder.join("rules").join(name), text)));
-    files.extend(Part::ALL.iter().map(|part| open(folder.join("templates/.built-in/alert").join(part.file()), part.built_in())));
+    for set in BuiltIn::ALL {
+        let copies = folder.join("templates/.built-in").join(set.name());
+        files.extend(Part::ALL.iter().map(|part| open(copies.join(part.file()), part.built_in(*set))));
+    }
     files.sort_by(|a, b| a.path.cmp(&b.path));
     files
 }
@@ -197,9 +205,10 @@ fn variables(config: &str) -> String {
 const TEMPLATES: &str = "\
 # Templates
 
-Messages are put into words by Handlebars templates, in sets: one folder a set, one file a way of saying it. The set `alert`
-is built into jobrelay; a file in `templates/alert/` takes the place of the built-in one, file by file, and a folder of another
-name is a set that a rule or a channel asks for with `template: NAME`.
+Messages are put into words by Handlebars templates, in sets: one folder a set, one file a way of saying it. The sets
+`alert` and `notice` (what jobrelay has to say of itself: a source that can't be read, a channel that refuses messages) are
+built in; a file in `templates/alert/` or `templates/notice/` takes the place of the built-in one, file by file, and a folder of
+another name is a set that a rule or a channel asks for with `template: NAME`.
 
 The built-in files lie in `templates/.built-in/`, to start from; nothing reads them there:
 

@@ -16,7 +16,7 @@ use crate::{
     rules::{self, Known, RuleSet},
 };
 
-/// Whether this version does not send digests and notices yet: each is then told by a warning where it stands.
+/// Whether this version does not send digests yet: that is then told by a warning where they stand.
 pub const NOT_SENT_YET: bool = true;
 
 /// How many fields a schedule has.
@@ -48,9 +48,9 @@ pub fn notices(node: &Node, known: &[Name], faults: &mut Faults) -> Option<Notic
 }
 
 /// Warns that what was read is not acted on.
-pub fn warn_if_not_sent(at: &Node, what: &str, faults: &mut Faults) {
+pub fn warn_if_not_sent(at: &Node, faults: &mut Faults) {
     if NOT_SENT_YET {
-        faults.push(Fault::warning(&at.place, format!("this version reads `{what}`, but does not send them yet")));
+        faults.push(Fault::warning(&at.place, "this version reads `digests`, but does not send them yet"));
     }
 }
 

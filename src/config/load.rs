@@ -74,10 +74,7 @@ fn read(path: &Path, folder: PathBuf, environment: &dyn Environment, faults: &mu
     fall_backs(&mut channels, &channel_names, faults);
     let rules = rules::read(&files, &known, faults);
     let digests = read_digests(digest_part, &known, faults);
-    let notices = notice_part.map(|node| {
-        digests::warn_if_not_sent(node, "notices", faults);
-        digests::notices(node, &channel_names, faults)
-    });
+    let notices = notice_part.map(|node| digests::notices(node, &channel_names, faults));
     let server = service::server(server_part, faults);
     let storage = service::storage(storage_part, &folder, faults);
     secrets::warn_if_open(&tree.place.source, faults);
@@ -85,8 +82,9 @@ fn read(path: &Path, folder: PathBuf, environment: &dyn Environment, faults: &mu
     if faults.any_error() {
         return None;
     }
-    trial::run(&channels, &rules, &templates, &folder, server.public_url.as_deref(), faults);
     let notices = notices.flatten();
+    let told = notices.as_ref().map_or(&[][..], |notices| &notices.notify);
+    trial::run(&channels, &rules, told, &templates, &folder, server.public_url.as_deref(), faults);
     if rules.rules().is_empty() {
         faults.push(Fault::warning(&Place::file(&folder.join("rules")), "there is no rule: nothing will be relayed"));
     } else {
@@ -226,7 +224,7 @@ fn fall_backs(channels: &mut [Channel<'_>], names: &[Name], faults: &mut Faults)
 
 fn read_digests(part: Option<&Node>, known: &Known<'_>, faults: &mut Faults) -> Vec<DigestConfig> {
     let Some(node) = part.filter(|node| !matches!(node.value, Value::Null)) else { return Vec::new() };
-    digests::warn_if_not_sent(node, "digests", faults);
+    digests::warn_if_not_sent(node, faults);
     let named = entries::named(node, "digest", faults);
     named.iter().filter_map(|(_, name, node)| digests::digest(name, node, known, faults)).collect()
 }

@@ -7,15 +7,18 @@ use super::entries::Channel;
 use crate::{
     channel::{Tools, Wording},
     document::{Fault, Faults, Place},
+    domain::{Name, Notification},
     http::Http,
     rules::RuleSet,
-    template::{Part, Templates, samples},
+    template::{BuiltIn, Part, Templates, notices, samples},
 };
 
-/// Connects every channel (which does no I/O) and composes the samples in each set that can reach it.
+/// Connects every channel (which does no I/O) and composes the samples in each set that can reach it; notices for those that are
+/// `told` of them.
 pub fn run(
     channels: &[Channel<'_>],
     rules: &RuleSet,
+    told: &[Name],
     templates: &Arc<Templates>,
     folder: &Path,
     public_url: Option<&str>,
@@ -37,17 +40,28 @@ pub fn run(
                 continue;
             }
         };
-        for set in sets(channel, rules) {
-            for (_, mut notification) in samples() {
+        let tried = |samples: Vec<(&'static str, Notification)>, set: Option<&str>| {
+            samples.into_iter().find_map(|(what, mut notification)| {
                 notification.channel = config.name.clone();
                 notification.rule.template = set.map(str::to_owned);
-                if let Err(why) = live.compose(&notification, &Wording::Configured, notification.created) {
-                    let set = set.unwrap_or(&config.common.template);
-                    let place = users_file(set, channel.kind, &why, templates).unwrap_or_else(|| channel.at.place.clone());
-                    faults.push(Fault::error(&place, format!("the channel `{}` can't use the template set `{set}`: {why}", config.name)));
-                    break;
-                }
+                let why = live.compose(&notification, &Wording::Configured, notification.created).err()?;
+                Some((what, why))
+            })
+        };
+        for set in sets(channel, rules) {
+            if let Some((_, why)) = tried(samples(), set) {
+                let set = set.unwrap_or(&config.common.template);
+                let place = users_file(set, channel.kind, &why, templates).unwrap_or_else(|| channel.at.place.clone());
+                faults.push(Fault::error(&place, format!("the channel `{}` can't use the template set `{set}`: {why}", config.name)));
             }
+        }
+        if told.contains(&config.name)
+            && let Some((what, why)) = tried(notices(), None)
+        {
+            let set = BuiltIn::Notice.name();
+            let place = users_file(set, channel.kind, &why, templates).unwrap_or_else(|| channel.at.place.clone());
+            let fault = Fault::error(&place, format!("the channel `{}` can't put {what} into words: {why}", config.name));
+            faults.push(fault.hint("a notice has no job: put what is about jobs inside {{#unless notice}}…{{/unless}}"));
         }
     }
 }

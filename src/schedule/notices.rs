@@ -1,10 +1,6 @@
 //! Notices about the watch itself: each told once when it begins, and once when it is over.
 
-use std::{
-    collections::BTreeMap,
-    sync::Arc,
-    time::Duration,
-};
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use jiff::Timestamp;
 use tokio_util::sync::CancellationToken;
@@ -290,8 +286,7 @@ mod tests {
     fn each_topic_has_words_of_its_own_at_both_ends() {
         let topics = Topic::all(&["contoso".into()], &["oncall".into()]);
         let trouble = Trouble { since: at(0), why: "HTTP 503".into() };
-        let mut titles: Vec<String> =
-            topics.iter().flat_map(|topic| [begins(topic, &trouble).title, over(topic, at(0)).title]).collect();
+        let mut titles: Vec<String> = topics.iter().flat_map(|topic| [begins(topic, &trouble).title, over(topic, at(0)).title]).collect();
         assert!(topics.iter().all(|topic| begins(topic, &trouble).text.contains("HTTP 503")));
         titles.sort();
         titles.dedup();

@@ -21,7 +21,12 @@ use sha2::{Digest, Sha256};
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
-use crate::{domain::Secret, health::Health, metrics::Metrics, store::Store};
+use crate::{
+    domain::Secret,
+    health::{Health, Topic, Trouble},
+    metrics::{Metrics, TroubleGauge},
+    store::Store,
+};
 
 /// What the answers are made of.
 pub struct Server {
@@ -90,12 +95,24 @@ async fn ready(State(server): State<Arc<Server>>) -> Response {
 
 async fn metrics(State(server): State<Arc<Server>>) -> Response {
     match server.store.tally().await {
-        Ok(tally) => ([(header::CONTENT_TYPE, crate::metrics::CONTENT_TYPE)], server.metrics.text(tally)).into_response(),
+        Ok(tally) => {
+            let text = server.metrics.text(tally, troubles(&server.health));
+            ([(header::CONTENT_TYPE, crate::metrics::CONTENT_TYPE)], text).into_response()
+        }
         Err(error) => {
             tracing::warn!(%error, "a scrape could not be answered");
             (StatusCode::SERVICE_UNAVAILABLE, "the store can't be read\n").into_response()
         }
     }
+}
+
+fn troubles(health: &Health) -> Vec<TroubleGauge> {
+    let gauge = |(topic, trouble): (Topic, Option<Trouble>)| TroubleGauge {
+        kind: topic.kind(),
+        name: topic.about().map(ToString::to_string).unwrap_or_default(),
+        lasts: trouble.is_some(),
+    };
+    health.known().into_iter().map(gauge).collect()
 }
 
 async fn authorise(State(server): State<Arc<Server>>, headers: HeaderMap, request: Request, next: Next) -> Response {

@@ -15,17 +15,24 @@ use super::{
     shape::{Shape, Unknown},
     view::view,
 };
-use crate::document::{Fault, Faults, Source, near};
+use crate::{
+    document::{Fault, Faults, Source, near},
+    domain::Notification,
+};
 
 /// How deep loops may stand in one another: rendering must end in good time however many jobs there are.
 const LOOPS: usize = 3;
 
 /// What templates may name.
 static ROOT: LazyLock<Shape> = LazyLock::new(|| {
-    // Every sample has each key that any notification has, so one is enough to know them all.
-    let mut samples = sample::samples();
-    let (_, notification) = samples.swap_remove(0);
-    Shape::of(&view(&notification, notification.alerts.len(), sample::now(), None, None))
+    // Every view has each key, but a notice has no job and nothing else a notice: one of each kind is enough to know them all.
+    let seen = |mut samples: Vec<(&str, Notification)>| {
+        let (_, notification) = samples.swap_remove(0);
+        view(&notification, notification.alerts.len(), sample::now(), None, None)
+    };
+    let mut all = seen(sample::samples());
+    all["notice"] = seen(sample::notices())["notice"].take();
+    Shape::of(&all)
 });
 
 /// Tells everything wrong with a template; whether there was nothing.

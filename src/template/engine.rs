@@ -10,10 +10,10 @@ use handlebars::{Handlebars, RenderError, RenderErrorReason, Template};
 use serde_json::Value;
 
 use super::{
-    DEFAULT_SET, compile,
+    compile,
     escape::escape,
     helpers,
-    part::{Landing, Part},
+    part::{BuiltIn, Landing, Part},
     whole,
 };
 use crate::document::{Fault, Source};
@@ -56,12 +56,12 @@ pub(super) struct Engine {
 /// Compiled once: they are the same for each config that is read.
 static BUILT_IN: LazyLock<Engine> = LazyLock::new(|| {
     let mut engine = Engine::empty();
-    for part in Part::ALL {
-        let path = format!("templates/{DEFAULT_SET}/{} (built in)", part.file());
-        let source = Arc::new(Source { path: path.into(), text: part.built_in().to_owned() });
+    for (set, part) in BuiltIn::ALL.iter().flat_map(|set| Part::ALL.iter().map(|part| (*set, *part))) {
+        let path = format!("templates/{}/{} (built in)", set.name(), part.file());
+        let source = Arc::new(Source { path: path.into(), text: part.built_in(set).to_owned() });
         // The tests compile and check every one of them; one that does not would be missing, and its rendering fail.
         if let Ok(template) = Template::compile(&source.text) {
-            engine.put(part.landing(), &built_in_name(*part), template, source);
+            engine.put(part.landing(), &built_in_name(set, part), template, source);
         }
     }
     engine
@@ -73,8 +73,8 @@ pub(super) fn name(set: &str, part: Part) -> String {
 }
 
 /// A built-in template's name in the registry.
-pub(super) fn built_in_name(part: Part) -> String {
-    format!("/{DEFAULT_SET}/{}", part.file())
+pub(super) fn built_in_name(set: BuiltIn, part: Part) -> String {
+    format!("/{}/{}", set.name(), part.file())
 }
 
 impl Engine {

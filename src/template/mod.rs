@@ -29,12 +29,9 @@ use crate::document::{Fault, Faults, Place, Source};
 pub use engine::{RENDERED_BYTES, RenderFailure, Snippet};
 pub use files::TEMPLATE_BYTES;
 pub use inline::Inline;
-pub use part::Part;
-pub use sample::samples;
+pub use part::{BuiltIn, Part};
+pub use sample::{notices, samples};
 pub use view::{BATCH, view};
-
-/// The set used where neither a rule nor a channel names one.
-pub const DEFAULT_SET: &str = "alert";
 
 /// Every template set: the built-in ones, and the user's files in their place.
 #[derive(Debug)]
@@ -42,6 +39,7 @@ pub struct Templates {
     engine: engine::Engine,
     /// The user's files that compiled, by set and part.
     users: BTreeMap<(String, Part), Arc<Source>>,
+    /// The sets that alerts may be put into words with.
     sets: BTreeSet<String>,
 }
 
@@ -55,7 +53,7 @@ impl Templates {
     /// The built-in sets alone.
     #[must_use]
     pub fn built_in() -> Self {
-        Self { engine: engine::Engine::built_in(), users: BTreeMap::new(), sets: BTreeSet::from([DEFAULT_SET.to_owned()]) }
+        Self { engine: engine::Engine::built_in(), users: BTreeMap::new(), sets: BTreeSet::from([BuiltIn::Alert.name().to_owned()]) }
     }
 
     /// The built-in sets with the user's files below `folder` in their place, file by file. A folder that is not there is
@@ -64,7 +62,10 @@ impl Templates {
     pub fn load(folder: &Path, faults: &mut Faults) -> Self {
         let mut templates = Self::built_in();
         for found in files::read(folder, faults) {
-            templates.sets.insert(found.set.clone());
+            // Notices are always in the set of their own, and nothing else is.
+            if found.set != BuiltIn::Notice.name() {
+                templates.sets.insert(found.set.clone());
+            }
             let Some(part) = found.part else { continue };
             if let Some(source) = found.source {
                 templates.add(&found.set, part, source, faults);
@@ -81,7 +82,8 @@ impl Templates {
         }
         let name = engine::name(set, part);
         self.engine.put(part.landing(), &name, template, Arc::clone(&source));
-        for (what, notification) in samples() {
+        let samples = if set == BuiltIn::Notice.name() { notices() } else { samples() };
+        for (what, notification) in samples {
             let all = notification.alerts.len();
             for (shown, link, trouble) in [(all, Some("https://jobrelay.example"), None), (0, None, Some("a line about trouble"))] {
                 let data = view(&notification, shown, sample::now(), link, trouble);
@@ -95,13 +97,13 @@ impl Templates {
         self.users.insert((set.to_owned(), part), source);
     }
 
-    /// The names of all sets: `alert` and the user's own.
+    /// The names of the sets that a rule or a channel may ask for: `alert` and the user's own.
     #[must_use]
     pub fn sets(&self) -> Vec<String> {
         self.sets.iter().cloned().collect()
     }
 
-    /// Whether a part of a set is a file of the user's; a part that a user's set lacks is that of the set `alert`.
+    /// Whether a part of a set is a file of the user's; a part that a user's own set lacks is that of the set `alert`.
     #[must_use]
     pub fn is_users(&self, set: &str, part: Part) -> bool {
         self.users_set(set, part).is_some()
@@ -115,7 +117,7 @@ impl Templates {
     }
 
     fn users_set<'s>(&self, set: &'s str, part: Part) -> Option<&'s str> {
-        [set, DEFAULT_SET].into_iter().find(|set| self.users.contains_key(&((*set).to_owned(), part)))
+        [set, BuiltIn::behind(set).name()].into_iter().find(|set| self.users.contains_key(&((*set).to_owned(), part)))
     }
 
     /// Renders one part of a set.
@@ -123,21 +125,21 @@ impl Templates {
     /// # Errors
     /// There is no such set, or the template failed: file, line and variable, in one line.
     pub fn render(&self, set: &str, part: Part, view: &Value) -> Result<String, RenderFailure> {
-        if !self.sets.contains(set) {
+        if !self.sets.contains(set) && set != BuiltIn::Notice.name() {
             return Err(RenderFailure::Failed(format!("there is no template set `{set}`")));
         }
         match self.users_set(set, part) {
             Some(set) => self.engine.render(part.landing(), &engine::name(set, part), view),
-            None => self.render_built_in(part, view),
+            None => self.render_built_in(BuiltIn::behind(set), part, view),
         }
     }
 
-    /// Renders the built-in words for one part, whatever the user's files say.
+    /// Renders the built-in words of a set for one part, whatever the user's files say.
     ///
     /// # Errors
     /// The result exceeds [`RENDERED_BYTES`].
-    pub fn render_built_in(&self, part: Part, view: &Value) -> Result<String, RenderFailure> {
-        self.engine.render(part.landing(), &engine::built_in_name(part), view)
+    pub fn render_built_in(&self, set: BuiltIn, part: Part, view: &Value) -> Result<String, RenderFailure> {
+        self.engine.render(part.landing(), &engine::built_in_name(set, part), view)
     }
 }
 

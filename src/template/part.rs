@@ -68,16 +68,67 @@ impl Part {
         }
     }
 
-    /// What is built into the program: the repository's `templates/alert/`.
+    /// What is built into the program for a set: the repository's `templates/SET/`. A set of the user's own has none.
     #[must_use]
-    pub const fn built_in(self) -> &'static str {
+    pub const fn built_in(self, set: BuiltIn) -> &'static str {
+        let [slack, teams, subject, html, text, webhook] = set.texts();
         match self {
-            Self::Slack => include_str!("../../templates/alert/slack.json.hbs"),
-            Self::Teams => include_str!("../../templates/alert/teams.json.hbs"),
-            Self::EmailSubject => include_str!("../../templates/alert/email.subject.hbs"),
-            Self::EmailHtml => include_str!("../../templates/alert/email.html.hbs"),
-            Self::EmailText => include_str!("../../templates/alert/email.txt.hbs"),
-            Self::Webhook => include_str!("../../templates/alert/webhook.json.hbs"),
+            Self::Slack => slack,
+            Self::Teams => teams,
+            Self::EmailSubject => subject,
+            Self::EmailHtml => html,
+            Self::EmailText => text,
+            Self::Webhook => webhook,
+        }
+    }
+}
+
+/// The texts of one folder of the repository's `templates/`, in the order of [`Part::ALL`].
+macro_rules! texts {
+    ($set:literal) => {
+        [
+            include_str!(concat!("../../templates/", $set, "/slack.json.hbs")),
+            include_str!(concat!("../../templates/", $set, "/teams.json.hbs")),
+            include_str!(concat!("../../templates/", $set, "/email.subject.hbs")),
+            include_str!(concat!("../../templates/", $set, "/email.html.hbs")),
+            include_str!(concat!("../../templates/", $set, "/email.txt.hbs")),
+            include_str!(concat!("../../templates/", $set, "/webhook.json.hbs")),
+        ]
+    };
+}
+
+/// A set that is built into the program, whole.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum BuiltIn {
+    /// Alerts and roll-ups, where neither a rule nor a channel names another set.
+    Alert,
+    /// Notices, always.
+    Notice,
+}
+
+impl BuiltIn {
+    /// Every one.
+    pub const ALL: &'static [Self] = &[Self::Alert, Self::Notice];
+
+    /// The set's name, and its folder's.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Alert => "alert",
+            Self::Notice => "notice",
+        }
+    }
+
+    /// The built-in set whose parts stand in for those that a set lacks: its own, or that of alerts.
+    #[must_use]
+    pub fn behind(set: &str) -> Self {
+        Self::ALL.iter().copied().find(|built_in| built_in.name() == set).unwrap_or(Self::Alert)
+    }
+
+    const fn texts(self) -> [&'static str; 6] {
+        match self {
+            Self::Alert => texts!("alert"),
+            Self::Notice => texts!("notice"),
         }
     }
 }

@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, time::Duration};
 use jiff::{SignedDuration, Timestamp};
 use serde_json::Value;
 
-use crate::domain::{Alert, Category, Job, JobType, Name, Notification, NotificationKind, RuleFacts, Severity, State};
+use crate::domain::{Alert, Category, Job, JobType, Name, Notice, Notification, NotificationKind, RuleFacts, Severity, State};
 
 /// The time at which samples are rendered.
 pub(super) fn now() -> Timestamp {
@@ -17,7 +17,7 @@ fn at(second: i64) -> Timestamp {
     Timestamp::from_second(second).unwrap_or(Timestamp::UNIX_EPOCH)
 }
 
-/// Notifications of every kind a template can meet, each with what it is in words: one job, one job without times or labels,
+/// Notifications of every kind that carries alerts, each with what it is in words: one job, one job without times or labels,
 /// and a roll-up.
 #[must_use]
 pub fn samples() -> Vec<(&'static str, Notification)> {
@@ -38,6 +38,38 @@ pub fn samples() -> Vec<(&'static str, Notification)> {
         ("a job without times, a rule without labels", notification(NotificationKind::Alert, &bare, vec![timeless], 1)),
         ("a roll-up of three jobs of five", notification(NotificationKind::RollUp, &rule, three, 5)),
     ]
+}
+
+/// Notices, each with what it is in words: one that begins, one that is over, and one that knows not since when.
+#[must_use]
+pub fn notices() -> Vec<(&'static str, Notification)> {
+    let begins = Notice {
+        topic: "source contoso down".into(),
+        title: "contoso can't be read".into(),
+        text: "The job list of contoso can't be read. The last answer: HTTP 503 Service Unavailable".into(),
+        since: Some(now() - SignedDuration::from_mins(15)),
+        severity: Severity::Critical,
+        over: false,
+    };
+    let over = Notice {
+        title: "contoso can be read again".into(),
+        text: "Nothing that ended meanwhile is lost: it is relayed now, late but once.".into(),
+        severity: Severity::Info,
+        over: true,
+        ..begins.clone()
+    };
+    let timeless = Notice { since: None, severity: Severity::Warning, ..begins.clone() };
+    let told = |notice: Notice| {
+        let rule = RuleFacts {
+            name: notice.topic.clone(),
+            description: notice.text.clone(),
+            severity: notice.severity,
+            labels: BTreeMap::new(),
+            template: None,
+        };
+        Notification { notice: Some(notice), ..notification(NotificationKind::Notice, &rule, Vec::new(), 1) }
+    };
+    vec![("a notice that begins", told(begins)), ("a notice that is over", told(over)), ("a notice without a time", told(timeless))]
 }
 
 fn job(number: i64, state: State) -> Job {

@@ -5,12 +5,16 @@ use crate::document::Level;
 
 /// Loads a folder that holds one file of the set `alert`; gives the faults as `line:column message | hint`.
 fn faults_of(part: Part, text: &str) -> Vec<String> {
+    faults_in("alert", part, text)
+}
+
+fn faults_in(set: &str, part: Part, text: &str) -> Vec<String> {
     let folder = tempfile::tempdir().unwrap();
-    fs::create_dir(folder.path().join("alert")).unwrap();
-    fs::write(folder.path().join("alert").join(part.file()), text).unwrap();
+    fs::create_dir(folder.path().join(set)).unwrap();
+    fs::write(folder.path().join(set).join(part.file()), text).unwrap();
     let mut faults = Faults::default();
     let templates = Templates::load(folder.path(), &mut faults);
-    assert_eq!(templates.is_users("alert", part), !faults.any_error(), "a faulty file is not used");
+    assert_eq!(templates.is_users(set, part), !faults.any_error(), "a faulty file is not used");
     faults
         .sorted()
         .iter()
@@ -27,8 +31,10 @@ fn check(text: &str, expected: &str) {
 
 #[test]
 fn every_built_in_template_is_as_sound_as_a_users_must_be() {
-    for part in Part::ALL {
-        assert_eq!(faults_of(*part, part.built_in()), Vec::<String>::new(), "{}", part.file());
+    for set in BuiltIn::ALL {
+        for part in Part::ALL {
+            assert_eq!(faults_in(set.name(), *part, part.built_in(*set)), Vec::<String>::new(), "{}/{}", set.name(), part.file());
+        }
     }
 }
 
@@ -143,11 +149,43 @@ fn a_users_file_takes_the_built_in_ones_place_file_by_file() {
     let render = |set, part| templates.render(set, part, &data);
     assert_eq!(render("quiet", Part::EmailText).unwrap(), "quiet scan-failed");
     assert_eq!(render("quiet", Part::EmailSubject).unwrap(), "ours scan-failed");
-    assert_eq!(render("alert", Part::EmailText), templates.render_built_in(Part::EmailText, &data));
+    assert_eq!(render("alert", Part::EmailText), templates.render_built_in(BuiltIn::Alert, Part::EmailText, &data));
     assert_eq!(render("nope", Part::EmailText), Err(RenderFailure::Failed("there is no template set `nope`".into())));
     assert!(templates.is_users("quiet", Part::EmailText) && templates.is_users("quiet", Part::EmailSubject));
     assert!(!templates.is_users("alert", Part::EmailText) && !templates.is_users("quiet", Part::Slack));
     assert!(Templates::load(&folder.path().join("nope"), &mut faults).sets() == ["alert"] && faults.is_empty());
+}
+
+#[test]
+fn a_notice_has_a_set_of_its_own_which_no_file_of_another_stands_in_for() {
+    let folder = tempfile::tempdir().unwrap();
+    for (path, text) in [("alert/email.txt.hbs", "ours {{job.profile}}"), ("notice/email.subject.hbs", "ours {{notice.title}}")] {
+        let path = folder.path().join(path);
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        fs::write(path, text).unwrap();
+    }
+    let mut faults = Faults::default();
+    let templates = Templates::load(folder.path(), &mut faults);
+    assert!(faults.is_empty(), "{faults:?}");
+    assert_eq!(templates.sets(), ["alert"], "no rule or channel may ask for it");
+    let data = view(&notices()[0].1, 0, sample::now(), None, None);
+    let said = |part| templates.render("notice", part, &data).unwrap();
+    assert_eq!(said(Part::EmailSubject), "ours contoso can't be read");
+    assert!(said(Part::EmailText).starts_with("Critical: contoso can't be read\n"), "{}", said(Part::EmailText));
+    assert!(templates.is_users("notice", Part::EmailSubject) && !templates.is_users("notice", Part::EmailText));
+    assert!(!templates.is_users("alert", Part::EmailSubject));
+}
+
+#[test]
+fn what_a_notice_says_is_known_everywhere_and_nothing_else_of_it() {
+    assert_eq!(faults_in("notice", Part::EmailText, "{{notice.title}} {{job.profile}} {{count}}"), Vec::<String>::new());
+    assert_eq!(faults_of(Part::EmailText, "{{#if notice}}{{notice.title}}{{else}}{{job.profile}}{{/if}}"), Vec::<String>::new());
+    check("{{notice.titel}}", "there is no variable `notice.titel` | did you mean `title`?");
+    let faults = faults_in("notice", Part::Webhook, "{\"at\": {{notice.lasted}}}");
+    assert!(
+        faults.len() == 1 && faults[0].contains("with sample data (a notice without a time) the result is not valid JSON"),
+        "{faults:?}"
+    );
 }
 
 #[cfg(unix)]

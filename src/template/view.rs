@@ -22,16 +22,20 @@ pub const BATCH: usize = 10;
 /// - `batches`: the jobs shown in lists of [`BATCH`], for channels that take text in pieces
 /// - `count` (all), `left_out` (all less those shown), `rolled_up`
 /// - `period`, `totals`: null, but in a digest
+/// - `notice`: null, but in a notice: `topic title text severity over since lasted`, where `since` may be null and `lasted` is
+///   how many seconds it has lasted or, once it is over, did; the `severity` above is then that of the notice, or, in green,
+///   that it is over, and there is no job
 /// - `link` (to the console), `now`, `created` (when the message was made), `trouble` (why the configured words were not used)
 #[must_use]
 pub fn view(notification: &Notification, shown: usize, now: Timestamp, public_url: Option<&str>, trouble: Option<&str>) -> Value {
     let shown = shown.min(notification.alerts.len());
     let jobs: Vec<Value> = notification.alerts[..shown].iter().map(|alert| job(alert, now)).collect();
-    let count = notification.total.max(notification.alerts.len() as u64);
+    let notice = (notification.kind == NotificationKind::Notice).then(|| notice(notification, now));
+    let count = if notice.is_some() { 0 } else { notification.total.max(notification.alerts.len() as u64) };
     let batches: Vec<&[Value]> = jobs.chunks(BATCH).collect();
     json!({
         "rule": rule(&notification.rule),
-        "severity": severity(notification.rule.severity),
+        "severity": severity(notification),
         "job": notification.alerts.first().map_or(Value::Null, |alert| job(alert, now)),
         "batches": batches,
         "jobs": jobs,
@@ -40,6 +44,7 @@ pub fn view(notification: &Notification, shown: usize, now: Timestamp, public_ur
         "rolled_up": notification.kind == NotificationKind::RollUp,
         "period": null,
         "totals": null,
+        "notice": notice,
         "link": public_url.and_then(safe_url),
         "now": now,
         "created": notification.created,
@@ -57,14 +62,37 @@ fn rule(rule: &RuleFacts) -> Value {
     })
 }
 
-fn severity(severity: Severity) -> Value {
+fn severity(notification: &Notification) -> Value {
+    let severity = notification.notice.as_ref().map_or(notification.rule.severity, |notice| notice.severity);
     // The colours are those of the bar beside the message; the card's are words of Adaptive Cards.
     let (label, emoji, colour, card_colour) = match severity {
+        _ if notification.notice.as_ref().is_some_and(|notice| notice.over) => ("Over", "✅", "#1a7f37", "Good"),
         Severity::Info => ("Info", "ℹ️", "#2f6fde", "Accent"),
         Severity::Warning => ("Warning", "⚠️", "#e0a100", "Warning"),
         Severity::Critical => ("Critical", "🔴", "#d1242f", "Attention"),
     };
     json!({ "name": severity.name(), "label": label, "emoji": emoji, "colour": colour, "card_colour": card_colour })
+}
+
+fn notice(notification: &Notification, now: Timestamp) -> Value {
+    // A damaged store may have lost what it says; the facts that were written with it say the same, if less well.
+    let rule = &notification.rule;
+    let Some(notice) = &notification.notice else {
+        return json!({
+            "topic": rule.name, "title": rule.name, "text": rule.description, "severity": rule.severity.name(), "over": false,
+            "since": null, "lasted": null,
+        });
+    };
+    let end = if notice.over { notification.created } else { now };
+    json!({
+        "topic": notice.topic,
+        "title": notice.title,
+        "text": notice.text,
+        "severity": notice.severity.name(),
+        "over": notice.over,
+        "since": notice.since,
+        "lasted": notice.since.map(|since| end.duration_since(since).as_secs().max(0)),
+    })
 }
 
 fn job(alert: &Alert, now: Timestamp) -> Value {

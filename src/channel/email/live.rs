@@ -141,8 +141,12 @@ impl Channel for Mail {
     }
 }
 
-/// What a mail's conversation is about: one profile of one source, or, for jobs of several, the rule.
+/// What a mail's conversation is about: one profile of one source, or, for jobs of several, the rule; a notice's topic, so that
+/// its end is shown with its beginning.
 fn thread(notification: &Notification) -> String {
+    if let Some(notice) = &notification.notice {
+        return format!("notice\n{}", notice.topic);
+    }
     let mut profiles = notification.alerts.iter().map(|alert| (&alert.job.source, &alert.job.profile));
     match profiles.next() {
         Some(first) if profiles.all(|other| other == first) => format!("profile\n{}\n{}", first.0, first.1),

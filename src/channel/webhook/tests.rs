@@ -195,6 +195,12 @@ proptest! {
     fn any_notification_is_a_body_that_says_it_all(notification in hostile::notifications()) {
         static HOOK: std::sync::LazyLock<Arc<dyn Channel>> = std::sync::LazyLock::new(|| hook(URL));
         let body = composed(&**HOOK, &notification, &Wording::Configured);
+        if let Some(notice) = &notification.notice {
+            prop_assert_eq!(body["type"].as_str(), Some("notice"));
+            let (title, text) = (body["data"]["title"].as_str(), body["data"]["text"].as_str());
+            prop_assert_eq!((title, text), (Some(notice.title.as_str()), Some(notice.text.as_str())));
+            return Ok(());
+        }
         let jobs = body["data"]["jobs"].as_array().unwrap();
         prop_assert!(!jobs.is_empty());
         for (said, alert) in jobs.iter().zip(&notification.alerts) {
