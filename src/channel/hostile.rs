@@ -120,6 +120,18 @@ pub fn notification(kind: NotificationKind, rule: &RuleFacts, jobs: Vec<Job>, mo
     }
 }
 
+/// A source that could not be read for a quarter of an hour, or can be again.
+pub fn down(over: bool) -> Notification {
+    notice(Notice {
+        topic: "source contoso down".into(),
+        title: if over { "contoso can be read again" } else { "contoso can't be read" }.into(),
+        text: "The last answer: HTTP 503".into(),
+        since: Some(now() - SignedDuration::from_mins(15)),
+        severity: if over { Severity::Info } else { Severity::Critical },
+        over,
+    })
+}
+
 /// The present of these tests.
 pub fn now() -> Timestamp {
     Timestamp::from_second(1_727_330_500).unwrap()

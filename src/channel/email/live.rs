@@ -163,7 +163,7 @@ mod tests {
     use crate::{
         channel::{
             email::KIND,
-            hostile::{channel, notifications, now},
+            hostile::{channel, down, notifications, now},
         },
         template::{Templates, samples},
     };
@@ -229,6 +229,28 @@ mod tests {
             assert!((0..3).all(|n| part.contains(&format!("4f9c7b1e-0000-4000-8000-00000000000{n}"))));
             assert!(part.contains("and 2 more"), "{part}");
         }
+    }
+
+    #[test]
+    fn a_notice_and_its_end_are_one_conversation_and_say_since_when() {
+        let (subject, html, text, thread) = composed(&down(false), &Wording::Configured);
+        assert_eq!(subject, "[jobrelay] contoso can't be read");
+        for fact in ["The last answer: HTTP 503", "2024-09-26 05:46:40 UTC", "15m ago when", "source contoso down", "relay.contoso.example"]
+        {
+            assert!(html.contains(fact) && text.contains(fact), "{fact}\n{text}\n{html}");
+        }
+        let (subject, html, text, same) = composed(&down(true), &Wording::Configured);
+        assert_eq!((subject.as_str(), &same), ("[jobrelay] contoso can be read again", &thread));
+        assert!(
+            text.starts_with("Over: contoso can be read again\n") && text.contains("Lasted:    15m, from 2024-09-26 05:46:40 UTC"),
+            "{text}"
+        );
+        assert!(html.contains("#1a7f37") && !html.contains("#b42318"), "{html}");
+        let mut other = down(false);
+        if let Some(notice) = &mut other.notice {
+            notice.topic = "source fabrikam down".into();
+        }
+        assert_ne!(composed(&other, &Wording::Configured).3, thread);
     }
 
     #[test]

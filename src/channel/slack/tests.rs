@@ -87,6 +87,23 @@ fn a_running_job_and_one_without_times_read_well_too() {
     assert!(said.to_string().contains("*Started*\\nnot known"), "{said}");
 }
 
+#[test]
+fn a_notice_says_what_is_the_matter_since_when_and_that_it_is_over() {
+    let message = composed(&*slack(), &hostile::down(false), &Wording::Configured);
+    assert_eq!(message["text"], "🔴 contoso can't be read");
+    assert_eq!(message["blocks"][0]["text"]["text"], "🔴 contoso can't be read");
+    assert_eq!(message["attachments"][0]["color"], "#d1242f");
+    let blocks = message["attachments"][0]["blocks"].as_array().unwrap();
+    assert_eq!(blocks[0]["text"]["text"], "The last answer: HTTP 503");
+    let since = "<!date^1727329600^{date_short_pretty} {time}|2024-09-26 05:46 UTC>";
+    assert_eq!(blocks[1]["text"]["text"], format!("*Since* {since}, 15m ago"));
+    assert_eq!(blocks[2]["elements"][0]["text"], "<https://relay.contoso.example/|Console> · jobrelay about itself: `source contoso down`");
+    let message = composed(&*slack(), &hostile::down(true), &Wording::Configured);
+    assert_eq!(message["text"], "✅ contoso can be read again");
+    assert_eq!(message["attachments"][0]["color"], "#1a7f37");
+    assert_eq!(message["attachments"][0]["blocks"][1]["text"]["text"], format!("*Lasted* 15m, from {since}"));
+}
+
 /// What of a message Slack reads mark-up in: the `mrkdwn` of its blocks, less what stands between backticks.
 fn marked_up(value: &Value) -> String {
     match value {
@@ -105,9 +122,19 @@ fn hostile_names_come_out_as_text() {
     for name in hostile::NAMES {
         let job = crate::domain::Job { profile: (*name).to_owned(), id: (*name).to_owned(), source: Name::from(name), ..job() };
         let rule = crate::domain::RuleFacts { name: (*name).to_owned(), description: (*name).to_owned(), ..rule() };
-        for jobs in [vec![job.clone()], vec![job.clone(), job.clone()]] {
+        let mut all: Vec<Notification> = [vec![job.clone()], vec![job.clone(), job.clone()]]
+            .map(|jobs| hostile::notification(NotificationKind::Alert, &rule, jobs, 0))
+            .into();
+        let mut down = hostile::down(false);
+        if let Some(notice) = &mut down.notice {
+            notice.topic.replace_range(.., name);
+            notice.title.replace_range(.., name);
+            notice.text.replace_range(.., name);
+        }
+        all.push(down);
+        for notification in all {
             let wording = Wording::BuiltIn { why: (*name).to_owned() };
-            let all = composed(&*slack(), &hostile::notification(NotificationKind::Alert, &rule, jobs, 0), &wording).to_string();
+            let all = composed(&*slack(), &notification, &wording).to_string();
             let marked = all.replace("<!date^", "").replace("<https://wiki.", "").replace("<https://relay.", "");
             assert!(!marked.contains('<'), "{name:?}: {all}");
             assert!(!marked_up(&serde_json::from_str(&all).unwrap()).contains("bold"), "{name:?}: {all}");

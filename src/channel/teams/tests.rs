@@ -174,6 +174,27 @@ fn an_alert_says_what_a_person_needs() {
 }
 
 #[test]
+fn a_notice_says_what_is_the_matter_since_when_and_that_it_is_over() {
+    let said = |notification| {
+        let (_, message) = card(&*built_in(), &notification, &Wording::Configured);
+        let (mut plain, mut markdown) = (Vec::new(), Vec::new());
+        texts(&message, &mut plain, &mut markdown);
+        let content = &message["attachments"][0]["content"];
+        assert!(content["actions"][0]["url"] == "https://relay.contoso.example/");
+        (plain.join("|"), content["body"][0]["style"].as_str().unwrap().to_owned())
+    };
+    let (all, style) = said(hostile::down(false));
+    assert!(
+        all.contains("CRITICAL| · jobrelay about itself|contoso can't be read|The last answer: HTTP 503|2024-09-26 05:46 UTC"),
+        "{all}"
+    );
+    assert!(all.contains("source contoso down") && style == "attention");
+    let (all, style) = said(hostile::down(true));
+    assert!(all.starts_with("OVER|") && all.contains("|15m| (from 2024-09-26 05:46 UTC)|"), "{all}");
+    assert_eq!(style, "good");
+}
+
+#[test]
 fn a_severity_has_its_colour() {
     let styles = [
         (Severity::Critical, State::Failed, "attention"),
