@@ -129,11 +129,13 @@ pub async fn run(config: Config, clock: Arc<dyn Clock>, stop: CancellationToken)
     tracing::info!(%address, "listening");
     tracing::info!(version = env!("CARGO_PKG_VERSION"), sources = sources.len(), rules = config.rules.rules().len(), "jobrelay runs");
 
+    let path = config.storage.path.clone();
     let failure = tokio::select! {
         // Told to stop, the loops end as well: that is no failure, whichever is noticed first.
         biased;
         () = stop.cancelled() => None,
         // No loop ends by itself: one that does has panicked, and a relay that has lost a loop must not look healthy.
+        error = store.broken() => Some(format!("{}: {error}", path.display())),
         Some(ended) = loops.join_next() => Some(ended.map_or_else(|error| format!("a loop failed: {error}"), |()| "a loop ended".into())),
     };
     server.stopping.store(true, Ordering::Relaxed);

@@ -18,6 +18,7 @@ pub mod delivery;
 pub mod demo;
 pub mod document;
 pub mod domain;
+pub mod failpoint;
 pub mod health;
 pub mod http;
 pub mod intake;

@@ -14,8 +14,9 @@ use std::{
 const MAY_NAME: &[(&str, &[&str])] = &[
     ("domain", &[]),
     ("clock", &[]),
+    ("failpoint", &[]),
     ("document", &["domain"]),
-    ("store", &["domain"]),
+    ("store", &["domain", "failpoint"]),
     ("wake", &["domain"]),
     ("health", &["domain"]),
     ("http", &["domain"]),
@@ -25,9 +26,9 @@ const MAY_NAME: &[(&str, &[&str])] = &[
     ("source", &["clock", "domain", "document", "http"]),
     ("channel", &["domain", "document", "http", "template"]),
     ("config", &["domain", "document", "http", "rules", "template", "source", "channel"]),
-    ("intake", &["clock", "domain", "metrics", "rules", "source", "store", "wake", "health"]),
-    ("delivery", &["channel", "clock", "domain", "metrics", "store", "wake", "health"]),
-    ("schedule", &["clock", "domain", "intake", "store", "wake", "health"]),
+    ("intake", &["clock", "domain", "failpoint", "metrics", "rules", "source", "store", "wake", "health"]),
+    ("delivery", &["channel", "clock", "domain", "failpoint", "metrics", "store", "wake", "health"]),
+    ("schedule", &["clock", "domain", "failpoint", "intake", "store", "wake", "health"]),
     ("server", &["domain", "metrics", "store", "health"]),
     (
         "app",
@@ -37,7 +38,7 @@ const MAY_NAME: &[(&str, &[&str])] = &[
         ],
     ),
     ("demo", &["app", "clock", "config", "document", "domain", "source", "store", "channel", "template"]),
-    ("cli", &["app", "channel", "clock", "config", "demo", "document", "domain", "http", "rules", "source", "store", "template"]),
+    ("cli", &["app", "channel", "clock", "config", "demo", "document", "domain", "failpoint", "http", "rules", "source", "store", "template"]),
     ("lib", &[]),
     ("main", &["cli"]),
 ];

@@ -10,6 +10,7 @@ use crate::{
     app::{self, SystemClock},
     config::{self, ProcessEnvironment},
     document::Faults,
+    failpoint,
 };
 
 pub fn run(path: &Path, format: LogFormat) -> ExitCode {
@@ -20,6 +21,11 @@ pub fn run(path: &Path, format: LogFormat) -> ExitCode {
     }
     let Some(config) = config else { return ExitCode::FAILURE };
     if let Err(why) = super::refuse_placeholders(&config) {
+        return super::exit(Err(why));
+    }
+    if let Ok(place) = std::env::var(failpoint::VARIABLE)
+        && let Err(why) = failpoint::arm(&place)
+    {
         return super::exit(Err(why));
     }
     let runtime = match super::runtime() {

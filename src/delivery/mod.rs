@@ -16,6 +16,7 @@ use crate::{
     channel::{Channel, Envelope, Payload, Rate, Wording},
     clock::Clock,
     domain::{Name, Notification, Outcome, Refusal, Target, TargetEnd},
+    failpoint::{self, Point},
     health::{Health, Topic},
     metrics::Metrics,
     store::{Claim, Settlement, Store, StoreError, Verdict},
@@ -78,6 +79,7 @@ impl Courier {
 
     /// Claims and sends what is due; how long to wait before the next look, if at all.
     async fn round(&self, pace: &Pace, stop: &CancellationToken, told: &mut bool) -> Result<Option<Duration>, StoreError> {
+        failpoint::pass(Point::Claiming);
         let batch = match self.store.claim(&self.name, self.clock.now(), CLAIM).await? {
             Claim::Ready(batch) => batch,
             Claim::NotBefore(due) => {
@@ -86,6 +88,7 @@ impl Courier {
             }
             Claim::Empty => return Ok(Some(LOOK_AGAIN)),
         };
+        failpoint::pass(Point::Claimed);
         for notification in batch {
             let Some(verdict) = self.deliver(notification, pace, stop, told).await? else { return Ok(None) };
             if matches!(verdict, Verdict::Again(_) | Verdict::Held(_)) {
@@ -190,7 +193,9 @@ impl Courier {
     async fn attempt(&self, notification: &Notification, payload: &Payload, target: &Target) -> Outcome {
         let began = Instant::now();
         let envelope = Envelope { key: &notification.key, target, now: self.clock.now() };
+        failpoint::pass(Point::Sending);
         let outcome = self.channel.send(payload, envelope).await;
+        failpoint::pass(Point::Sent);
         self.metrics.attempted(&self.name, outcome.word(), began.elapsed());
         outcome
     }
@@ -222,11 +227,15 @@ impl Courier {
         };
         loop {
             match self.store.settle(settlement.clone()).await {
-                Err(StoreError::Unwritable(why)) => {
-                    tracing::debug!(channel = %self.name, notification = notification.id, %why, "waits to record a send");
+                // To give up here would be to send it again.
+                Err(error @ (StoreError::Unwritable(_) | StoreError::Failed(_))) => {
+                    tracing::debug!(channel = %self.name, notification = notification.id, %error, "waits to record a send");
                     tokio::time::sleep(STORE_RETRY).await;
                 }
-                result => return result,
+                result => {
+                    failpoint::pass(Point::Settled);
+                    return result;
+                }
             }
         }
     }

@@ -98,6 +98,19 @@ struct State {
     trouble: Option<String>,
 }
 
+/// How long to wait before looking again whether the store is well.
+const STORE_RETRY: Duration = Duration::from_secs(1);
+
+impl State {
+    fn note_waiting(&mut self, source: &Name, trouble: &StoreError) {
+        let why = trouble.to_string();
+        if self.trouble.as_ref() != Some(&why) {
+            tracing::warn!(%source, %why, "not polled until the store can be written");
+            self.trouble = Some(why);
+        }
+    }
+}
+
 impl Intake {
     /// Polls until told to stop. A turn under way is dropped then: its committed pages stand, the rest is read again.
     pub async fn run(self, stop: CancellationToken) {
@@ -107,6 +120,12 @@ impl Intake {
             tokio::select! {
                 () = stop.cancelled() => return,
                 () = tokio::time::sleep_until(due) => {}
+            }
+            if let Some(trouble) = self.store.trouble() {
+                // What could not be kept is not asked for: the list is still there when the store is well again.
+                state.note_waiting(&self.name, &trouble);
+                due = Instant::now() + STORE_RETRY;
+                continue;
             }
             let began = Instant::now();
             let result = tokio::select! {

@@ -15,6 +15,7 @@ use super::{
 };
 use crate::{
     domain::{Job, Name},
+    failpoint::{self, Point},
     health::Topic,
     rules::Rule,
     source::BadRow,
@@ -182,7 +183,9 @@ impl Intake {
             alerts: judged.alerts,
             unreadable: unreadable.iter().map(|row| (row.why.clone(), row.raw.clone())).collect(),
         };
+        failpoint::pass(Point::PageJudged);
         self.store.take_in(intake).await?;
+        failpoint::pass(Point::PageCommitted);
         drop(buckets);
         for channel in channels {
             self.wake.channel(&channel);

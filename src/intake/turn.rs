@@ -11,6 +11,7 @@ use super::{
 };
 use crate::{
     domain::Job,
+    failpoint::{self, Point},
     health::Topic,
     source::{BadRow, Cursor, FeedError, Page},
     store::{OpenJob, SourceRecord, StoreError},
@@ -123,6 +124,7 @@ impl Intake {
     async fn advance_mark(&self, record: SourceRecord, to: Option<Timestamp>) -> Result<SourceRecord, StoreError> {
         let moves = to.is_some_and(|mark| record.watermark.is_none_or(|before| mark > before));
         if moves || !record.baseline {
+            failpoint::pass(Point::SweepEnding);
             self.store.end_sweep(&self.name, to).await?;
         }
         Ok(SourceRecord { baseline: true, watermark: record.watermark.max(to), ..record })

@@ -8,6 +8,7 @@ use super::STORE_RETRY;
 use crate::{
     clock::Clock,
     domain::Name,
+    failpoint::{self, Point},
     intake::Limits,
     store::{Store, StoreError},
     wake::Wake,
@@ -57,7 +58,9 @@ impl RollUps {
         for (rule, ripe) in buckets.take_ripe(now) {
             match ripe {
                 Ok(()) => {
+                    failpoint::pass(Point::RollingUp);
                     let made = self.store.roll_up(&rule, now).await?;
+                    failpoint::pass(Point::RollUpCommitted);
                     buckets.released(&rule);
                     tracing::info!(%rule, alerts = made.folded, messages = made.messages, "roll-up of what the limit held back");
                 }

@@ -14,6 +14,10 @@ pub enum StoreError {
     /// The disk is full, read-only or broken, or the file is held by another program.
     #[error("the store can't be written: {0}")]
     Unwritable(String),
+    /// What no second try on the open file mends: a sync that failed, damage, a file that is gone. The program is to end; its
+    /// next start reads what is really there.
+    #[error("the store can't be used any more: {0}")]
+    Broken(String),
     /// Anything else the database says.
     #[error("the store failed: {0}")]
     Failed(String),
@@ -324,6 +328,11 @@ pub trait Store: Send + Sync {
 
     /// Whether the last attempt to write failed, and why.
     fn trouble(&self) -> Option<StoreError>;
+
+    /// Waits until the store is [`StoreError::Broken`], if it ever is.
+    async fn broken(&self) -> StoreError {
+        std::future::pending().await
+    }
 }
 
 /// One line of the list of alerts.

@@ -8,6 +8,7 @@ use sha2::{Digest, Sha256};
 use super::worker::Tx;
 use crate::{
     domain::{Category, Job, JobType, JobView, Name, NotificationKind, State},
+    failpoint::{self, Point},
     store::{Intake, Known, NewAlert, OpenJob, SourceRecord},
 };
 
@@ -150,6 +151,7 @@ pub fn take_in(tx: &mut Tx<'_>, intake: &Intake) -> rusqlite::Result<()> {
             .prepare_cached("INSERT INTO quarantine (source, hash, why, raw, seen) VALUES (?1, ?2, ?3, ?4, ?5) ON CONFLICT DO NOTHING")?
             .execute(params![source, key("row", &[raw]), why, raw, now])?;
     }
+    failpoint::pass(Point::PageWritten);
     Ok(())
 }
 

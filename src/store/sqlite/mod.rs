@@ -1,5 +1,7 @@
 //! The embedded store: one `SQLite` file in WAL mode, one writer, a few readers. All that is `SQLite`'s own is in this folder.
 
+mod fate;
+mod inspection;
 mod intake;
 mod keeping;
 mod lists;
@@ -16,21 +18,22 @@ use std::{
 
 use async_trait::async_trait;
 use jiff::Timestamp;
-use rusqlite::{Connection, OpenFlags};
+use rusqlite::{Connection, ErrorCode, OpenFlags};
 
 use super::{
     AlertFilter, AlertRow, Claim, DeliveryFilter, Intake, JobFilter, JobRow, Known, OldJob, OpenJob, Pruned, Retry, RollUp, Settlement,
     SourceRecord, Store, StoreError, Tally,
 };
 use crate::domain::{Delivery, Name, Notice};
+use fate::{Fate, Place, RESTORE};
+use inspection::Inspection;
+use schema::MigrateError;
 use worker::{Readers, Survives, Writer};
 
 /// Threads that read: one may be busy with a long list while another serves the loops.
 const READERS: usize = 2;
 /// How long a statement waits for another program (a backup, `deliveries retry`) to let go of the file.
 const BUSY: Duration = Duration::from_secs(10);
-/// How many pages (of 4 KiB) the log may grow to before it is folded into the file.
-const CHECKPOINT_PAGES: u32 = 2_000;
 
 /// Why the file could not be opened.
 #[derive(Debug, thiserror::Error)]
@@ -41,6 +44,14 @@ pub enum OpenError {
     /// It does not exist, and the command does not make one.
     #[error("there is no store at {}: has `jobrelay run` ever run with this config?", .0.display())]
     Missing(PathBuf),
+    /// It is no database, or no longer a sound one.
+    #[error("the store {} is damaged ({why}): {RESTORE}", .path.display())]
+    Damaged {
+        /// The file.
+        path: PathBuf,
+        /// The database's words.
+        why: String,
+    },
     /// Anything else.
     #[error("can't open the store {}: {why}", .path.display())]
     Failed {
@@ -65,6 +76,8 @@ pub struct Sqlite {
     // Dropped in this order: the writer's last commit comes before the lock is let go.
     writer: Writer,
     readers: Readers,
+    _inspection: Option<Inspection>,
+    fate: Fate,
     _lock: Option<File>,
     /// Names this process in leases.
     holder: String,
@@ -82,18 +95,43 @@ impl Sqlite {
             Access::Beside if path.exists() => None,
             Access::Beside => return Err(OpenError::Missing(path.to_owned())),
         };
-        let mut connection = connect(path, true).map_err(|e| failed(e.to_string()))?;
-        schema::migrate(&mut connection).map_err(|e| failed(e.to_string()))?;
+        let database = |error: rusqlite::Error| match error.sqlite_error_code() {
+            Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase) => {
+                OpenError::Damaged { path: path.to_owned(), why: error.to_string() }
+            }
+            _ => failed(error.to_string()),
+        };
+        let quick = inspection::is_quick(path);
+        let mut connection = connect(path, true).map_err(database)?;
+        if access == Access::Service && quick {
+            // Before the schema is touched: a step may rewrite what damage has left.
+            if let Some(why) = inspection::damage(&connection).map_err(database)? {
+                return Err(OpenError::Damaged { path: path.to_owned(), why });
+            }
+        }
+        schema::migrate(&mut connection).map_err(|error| match error {
+            MigrateError::Database(error) => database(error),
+            MigrateError::Newer { .. } => failed(error.to_string()),
+        })?;
         if access == Access::Service {
             // With the lock held, whoever leased these is dead.
             connection
                 .execute("UPDATE notification SET holder = NULL, lease = NULL WHERE state = 'pending' AND holder IS NOT NULL", [])
-                .map_err(|e| failed(e.to_string()))?;
+                .map_err(database)?;
         }
-        let readers = (0..READERS).map(|_| connect(path, false)).collect::<Result<Vec<_>, _>>().map_err(|e| failed(e.to_string()))?;
-        let readers = Readers::start(readers).map_err(|e| failed(e.to_string()))?;
-        let writer = Writer::start(connection).map_err(|e| failed(e.to_string()))?;
-        Ok(Self { writer, readers, _lock: lock, holder: format!("{:016x}", rand::random::<u64>()) })
+        let started = |error: std::io::Error| failed(error.to_string());
+        let fate = Fate::default();
+        let inspection = match access {
+            Access::Service if !quick => {
+                Some(Inspection::start(connect(path, false).map_err(database)?, fate.clone()).map_err(started)?)
+            }
+            Access::Service | Access::Beside => None,
+        };
+        let readers = (0..READERS).map(|_| connect(path, false)).collect::<Result<Vec<_>, _>>().map_err(database)?;
+        let readers = Readers::start(readers, fate.clone()).map_err(started)?;
+        let place = Place::of(path).map_err(started)?;
+        let writer = Writer::start(connection, place, fate.clone()).map_err(started)?;
+        Ok(Self { writer, readers, _inspection: inspection, fate, _lock: lock, holder: format!("{:016x}", rand::random::<u64>()) })
     }
 }
 
@@ -117,7 +155,7 @@ fn connect(path: &Path, writes: bool) -> rusqlite::Result<Connection> {
     connection.set_prepared_statement_cache_capacity(64);
     connection.execute_batch(&format!(
         "PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA foreign_keys = OFF; PRAGMA temp_store = MEMORY;
-         PRAGMA cache_size = -8192; PRAGMA wal_autocheckpoint = {CHECKPOINT_PAGES}; PRAGMA journal_size_limit = 33554432;"
+         PRAGMA cache_size = -8192; PRAGMA wal_autocheckpoint = 0; PRAGMA journal_size_limit = 33554432;"
     ))?;
     if !writes {
         connection.execute_batch("PRAGMA query_only = ON")?;
@@ -237,5 +275,9 @@ impl Store for Sqlite {
 
     fn trouble(&self) -> Option<StoreError> {
         self.writer.trouble()
+    }
+
+    async fn broken(&self) -> StoreError {
+        self.fate.wait().await
     }
 }

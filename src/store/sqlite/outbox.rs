@@ -11,6 +11,7 @@ use super::{
 };
 use crate::{
     domain::{Alert, Ending, Job, JobView, Name, Notification, NotificationKind, RuleFacts, State},
+    failpoint::{self, Point},
     store::{Claim, Retry, RollUp, Settlement, Verdict},
 };
 
@@ -73,6 +74,7 @@ pub fn claim(tx: &Tx<'_>, channel: &Name, holder: &str, now: Timestamp, most: u3
         ])?;
         ready.push(notification);
     }
+    failpoint::pass(Point::ClaimWritten);
     Ok(Claim::Ready(ready))
 }
 
@@ -181,6 +183,7 @@ pub fn settle(tx: &mut Tx<'_>, settlement: &Settlement) -> rusqlite::Result<()> 
     let alerts = i64::try_from(alerts).unwrap_or(i64::MAX);
     tx.count("ended", &channel, ending.name(), alerts);
     tx.count("pending", &channel, "", -alerts);
+    failpoint::pass(Point::SettleWritten);
     Ok(())
 }
 
@@ -237,6 +240,7 @@ pub fn roll_up(tx: &Tx<'_>, rule: &Name, now: Timestamp) -> rusqlite::Result<Rol
             )?
             .execute(params![rule.as_str(), channel, id])?;
     }
+    failpoint::pass(Point::RollUpWritten);
     Ok(made)
 }
 

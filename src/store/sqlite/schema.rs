@@ -2,6 +2,8 @@
 
 use rusqlite::{Connection, TransactionBehavior};
 
+use crate::failpoint::{self, Point};
+
 /// Each step brings a file from version N to N + 1 in one transaction; `user_version` tells how far it has come.
 /// A step that has been released is never edited.
 const STEPS: &[&str] = &[include_str!("001_first.sql")];
@@ -33,7 +35,9 @@ pub fn migrate(connection: &mut Connection) -> Result<(), MigrateError> {
         let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
         transaction.execute_batch(step)?;
         transaction.execute_batch(&format!("PRAGMA user_version = {}", at + 1))?;
+        failpoint::pass(Point::MigrationWritten);
         transaction.commit()?;
+        failpoint::pass(Point::MigrationCommitted);
     }
     Ok(())
 }

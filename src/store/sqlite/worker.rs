@@ -16,7 +16,11 @@ use std::{
 use rusqlite::Connection;
 use tokio::sync::{Semaphore, oneshot};
 
-use crate::store::StoreError;
+use super::fate::{Fate, Place, RESTORE};
+use crate::{
+    failpoint::{self, Point},
+    store::StoreError,
+};
 
 /// The most writes that wait for the writer; past that, callers wait for a place.
 const QUEUE: usize = 1024;
@@ -24,6 +28,12 @@ const QUEUE: usize = 1024;
 const GROUP: usize = 256;
 /// How soon writes that already survive the death of the process are made to survive a power cut as well.
 const SYNC_WITHIN: Duration = Duration::from_millis(100);
+/// How many pages (of 4 KiB) the log may hold that are not in the file yet; then they are folded into it.
+const CHECKPOINT_PAGES: i64 = 2_000;
+/// How often a writer without work makes sure that it could still write.
+const PROBE_EVERY: Duration = Duration::from_secs(10);
+/// How often one in trouble does.
+const PROBE_TROUBLE_EVERY: Duration = Duration::from_secs(1);
 
 /// What a write must survive when its caller is told that it is done.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -114,17 +124,18 @@ pub struct Writer {
     queue: Option<Sender<(Survives, Write)>>,
     places: Arc<Semaphore>,
     trouble: Arc<Mutex<Option<StoreError>>>,
+    fate: Fate,
     thread: Option<JoinHandle<()>>,
 }
 
 impl Writer {
     /// Starts the thread on a connection that is open and migrated.
-    pub fn start(connection: Connection) -> std::io::Result<Self> {
+    pub fn start(connection: Connection, place: Place, fate: Fate) -> std::io::Result<Self> {
         let (queue, work) = channel();
         let trouble = Arc::new(Mutex::new(None));
-        let told = Arc::clone(&trouble);
-        let thread = std::thread::Builder::new().name("store-writer".into()).spawn(move || write_loop(&connection, &work, &told))?;
-        Ok(Self { queue: Some(queue), places: Arc::new(Semaphore::new(QUEUE)), trouble, thread: Some(thread) })
+        let desk = Desk { db: connection, place, fate: fate.clone(), trouble: Arc::clone(&trouble) };
+        let thread = std::thread::Builder::new().name("store-writer".into()).spawn(move || write_loop(&desk, &work))?;
+        Ok(Self { queue: Some(queue), places: Arc::new(Semaphore::new(QUEUE)), trouble, fate, thread: Some(thread) })
     }
 
     /// Runs `write` in a transaction, and returns once that is on disk as asked.
@@ -144,7 +155,8 @@ impl Writer {
             })
         });
         self.queue.as_ref().ok_or(StoreError::Closed)?.send((survives, work)).map_err(|_| StoreError::Closed)?;
-        answer.await.map_err(|_| StoreError::Closed)?
+        let result = answer.await.map_err(|_| StoreError::Closed)?;
+        result.inspect_err(|error| self.fate.note(error))
     }
 
     /// Why the last commit failed, if it did.
@@ -163,13 +175,49 @@ impl Drop for Writer {
     }
 }
 
-fn write_loop(db: &Connection, work: &Receiver<(Survives, Write)>, trouble: &Mutex<Option<StoreError>>) {
+/// What the writing thread works with.
+struct Desk {
+    db: Connection,
+    place: Place,
+    fate: Fate,
+    trouble: Arc<Mutex<Option<StoreError>>>,
+}
+
+impl Desk {
+    fn in_trouble(&self) -> bool {
+        self.trouble.lock().unwrap_or_else(PoisonError::into_inner).is_some()
+    }
+
+    fn report(&self, result: Result<(), StoreError>) {
+        let mut told = self.trouble.lock().unwrap_or_else(PoisonError::into_inner);
+        match (&result, &*told) {
+            (Err(error @ StoreError::Broken(_)), _) => self.fate.note(error),
+            (Err(error), None) => tracing::error!(%error, "the store can't be written; nothing is lost, polling and sending wait for it"),
+            (Ok(()), Some(_)) => tracing::info!("the store can be written again"),
+            _ => {}
+        }
+        *told = result.err();
+    }
+
+    /// Folds the log into the file once it is long. Not left to the database, which would keep a failure of it to itself.
+    fn checkpoint(&self) -> Result<(), StoreError> {
+        let pages = |pragma: &str| {
+            self.db.prepare_cached(pragma)?.query_row([], |row| Ok(row.get::<_, i64>(1)?.saturating_sub(row.get::<_, i64>(2)?)))
+        };
+        if pages("PRAGMA wal_checkpoint(NOOP)")? > CHECKPOINT_PAGES {
+            pages("PRAGMA wal_checkpoint(PASSIVE)")?;
+        }
+        Ok(())
+    }
+}
+
+fn write_loop(desk: &Desk, work: &Receiver<(Survives, Write)>) {
     let mut unsynced: Option<Instant> = None;
     let mut full = true;
     let mut facts = HashMap::new();
     loop {
         let first = match unsynced {
-            None => work.recv().map_err(|_| RecvTimeoutError::Disconnected),
+            None => work.recv_timeout(if desk.in_trouble() { PROBE_TROUBLE_EVERY } else { PROBE_EVERY }),
             Some(since) => work.recv_timeout(SYNC_WITHIN.saturating_sub(since.elapsed())),
         };
         let mut group: Vec<(Survives, Write)> = Vec::new();
@@ -181,7 +229,7 @@ fn write_loop(db: &Connection, work: &Receiver<(Survives, Write)>, trouble: &Mut
             Err(RecvTimeoutError::Timeout) => {}
             Err(RecvTimeoutError::Disconnected) => {
                 if unsynced.is_some() {
-                    report(commit(db, Vec::new(), Survives::PowerCut, &mut full, &mut facts), trouble);
+                    desk.report(commit(desk, Vec::new(), Survives::PowerCut, &mut full, &mut facts));
                 }
                 return;
             }
@@ -189,7 +237,7 @@ fn write_loop(db: &Connection, work: &Receiver<(Survives, Write)>, trouble: &Mut
         let overdue = unsynced.is_some_and(|since| since.elapsed() >= SYNC_WITHIN);
         let asked = group.iter().map(|(survives, _)| *survives).max().unwrap_or(Survives::PowerCut);
         let survives = if overdue { Survives::PowerCut } else { asked };
-        let result = commit(db, group, survives, &mut full, &mut facts);
+        let result = commit(desk, group, survives, &mut full, &mut facts);
         unsynced = match (survives, &result) {
             (Survives::ProcessDeath, Ok(())) => unsynced.or_else(|| Some(Instant::now())),
             (Survives::ProcessDeath, Err(_)) => unsynced,
@@ -197,31 +245,26 @@ fn write_loop(db: &Connection, work: &Receiver<(Survives, Write)>, trouble: &Mut
             // The disk refused: the next try is due after another interval, not at once.
             (Survives::PowerCut, Err(_)) => unsynced.map(|_| Instant::now()),
         };
-        report(result, trouble);
+        desk.report(result.and_then(|()| desk.checkpoint()));
     }
-}
-
-fn report(result: Result<(), StoreError>, trouble: &Mutex<Option<StoreError>>) {
-    let mut told = trouble.lock().unwrap_or_else(PoisonError::into_inner);
-    match (&result, &*told) {
-        (Err(error), None) => tracing::error!(%error, "the store can't be written; nothing is lost, polling and sending wait for it"),
-        (Ok(()), Some(_)) => tracing::info!("the store can be written again"),
-        _ => {}
-    }
-    *told = result.err();
 }
 
 /// Commits a group; every member learns whether it is on disk. With `PowerCut`, even an empty group puts what was written
 /// before it safely on disk.
 fn commit(
-    db: &Connection,
+    desk: &Desk,
     mut group: Vec<(Survives, Write)>,
     survives: Survives,
     full: &mut bool,
     facts: &mut HashMap<String, i64>,
 ) -> Result<(), StoreError> {
+    let db = &desk.db;
     let mut finishes = Vec::with_capacity(group.len());
     let result = (|| {
+        if let Some(error) = desk.fate.sealed() {
+            return Err(error);
+        }
+        desk.place.check()?;
         if *full != (survives == Survives::PowerCut) {
             // In WAL mode, FULL syncs the log at each commit, NORMAL only at a checkpoint.
             db.execute_batch(if *full { "PRAGMA synchronous = NORMAL" } else { "PRAGMA synchronous = FULL" })?;
@@ -238,8 +281,13 @@ fn commit(
         }
         shared.flush_tally()?;
         db.prepare_cached("COMMIT")?.execute([])?;
+        failpoint::pass(Point::GroupCommitted);
         Ok::<(), StoreError>(())
     })();
+    if let Err(error) = &result {
+        // Before anyone hears of it, so that no further group is tried.
+        desk.fate.note(error);
+    }
     if result.is_err() && !db.is_autocommit() {
         // Where even this fails, the next BEGIN does, and is told.
         let _ = db.execute_batch("ROLLBACK");
@@ -259,12 +307,13 @@ type Read = Box<dyn FnOnce(&Connection) + Send>;
 /// The readers: each sees the last committed state, and none is in the writer's way.
 pub struct Readers {
     queue: Option<Sender<Read>>,
+    fate: Fate,
     threads: Vec<JoinHandle<()>>,
 }
 
 impl Readers {
     /// Starts one thread a connection.
-    pub fn start(connections: Vec<Connection>) -> std::io::Result<Self> {
+    pub fn start(connections: Vec<Connection>, fate: Fate) -> std::io::Result<Self> {
         let (queue, work) = channel::<Read>();
         let work = Arc::new(Mutex::new(work));
         let mut threads = Vec::with_capacity(connections.len());
@@ -280,7 +329,7 @@ impl Readers {
                 }
             })?);
         }
-        Ok(Self { queue: Some(queue), threads })
+        Ok(Self { queue: Some(queue), fate, threads })
     }
 
     /// Runs `read` in a transaction of its own: all it sees is of one moment.
@@ -300,7 +349,8 @@ impl Readers {
             let _ = reply.send(result.map_err(StoreError::from));
         });
         self.queue.as_ref().ok_or(StoreError::Closed)?.send(work).map_err(|_| StoreError::Closed)?;
-        answer.await.map_err(|_| StoreError::Closed)?
+        let result = answer.await.map_err(|_| StoreError::Closed)?;
+        result.inspect_err(|error| self.fate.note(error))
     }
 }
 
@@ -319,11 +369,18 @@ impl From<rusqlite::Error> for StoreError {
         use rusqlite::ErrorCode::{
             CannotOpen, DatabaseBusy, DatabaseCorrupt, DatabaseLocked, DiskFull, NotADatabase, PermissionDenied, ReadOnly, SystemIoFailure,
         };
-        match error.sqlite_error_code() {
-            Some(
-                DiskFull | ReadOnly | SystemIoFailure | DatabaseBusy | DatabaseLocked | CannotOpen | PermissionDenied | DatabaseCorrupt
-                | NotADatabase,
-            ) => Self::Unwritable(error.to_string()),
+        use rusqlite::ffi::{SQLITE_IOERR_DIR_FSYNC, SQLITE_IOERR_FSYNC};
+        let extended = error.sqlite_error().map(|error| error.extended_code);
+        match (error.sqlite_error_code(), extended) {
+            // The system reports a failed sync once, and counts the pages as written: a second sync would tell a lie.
+            (_, Some(SQLITE_IOERR_FSYNC | SQLITE_IOERR_DIR_FSYNC)) => Self::Broken(format!(
+                "the disk failed to sync ({error}), and what was written last may not be on it: start jobrelay again, and see to the disk \
+                 if this comes back"
+            )),
+            (Some(DatabaseCorrupt | NotADatabase), _) => Self::Broken(format!("it is damaged ({error}): {RESTORE}")),
+            (Some(DiskFull | ReadOnly | SystemIoFailure | DatabaseBusy | DatabaseLocked | CannotOpen | PermissionDenied), _) => {
+                Self::Unwritable(error.to_string())
+            }
             _ => Self::Failed(error.to_string()),
         }
     }
