@@ -91,7 +91,10 @@ pub fn arm(text: &str) -> Result<(), String> {
     let point = Point::ALL.iter().find(|point| point.name() == name);
     let (Some(point), Ok(count @ 1..)) = (point, count.parse::<u64>()) else {
         let names: Vec<&str> = Point::ALL.iter().map(|point| point.name()).collect();
-        return Err(format!("{VARIABLE}: `{text}` is no place to die at: write one of {}, and how often it is passed behind a colon", names.join(", ")));
+        return Err(format!(
+            "{VARIABLE}: `{text}` is no place to die at: write one of {}, and how often it is passed behind a colon",
+            names.join(", ")
+        ));
     };
     ARMED.set(Armed { point: *point, left: AtomicU64::new(count) }).map_err(|_| format!("{VARIABLE}: a place is armed already"))?;
     tracing::warn!(place = name, passes = count, "a test will kill this process");

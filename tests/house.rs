@@ -38,7 +38,10 @@ const MAY_NAME: &[(&str, &[&str])] = &[
         ],
     ),
     ("demo", &["app", "clock", "config", "document", "domain", "source", "store", "channel", "template"]),
-    ("cli", &["app", "channel", "clock", "config", "demo", "document", "domain", "failpoint", "http", "rules", "source", "store", "template"]),
+    (
+        "cli",
+        &["app", "channel", "clock", "config", "demo", "document", "domain", "failpoint", "http", "rules", "source", "store", "template"],
+    ),
     ("lib", &[]),
     ("main", &["cli"]),
 ];

@@ -4,10 +4,12 @@
 
 mod common;
 mod config;
+mod crash;
 mod delivery;
 mod demo;
 mod mail;
 mod relay;
 mod source;
 mod store;
+mod store_faults;
 mod validators;

@@ -122,9 +122,7 @@ impl Sqlite {
         let started = |error: std::io::Error| failed(error.to_string());
         let fate = Fate::default();
         let inspection = match access {
-            Access::Service if !quick => {
-                Some(Inspection::start(connect(path, false).map_err(database)?, fate.clone()).map_err(started)?)
-            }
+            Access::Service if !quick => Some(Inspection::start(connect(path, false).map_err(database)?, fate.clone()).map_err(started)?),
             Access::Service | Access::Beside => None,
         };
         let readers = (0..READERS).map(|_| connect(path, false)).collect::<Result<Vec<_>, _>>().map_err(database)?;
@@ -153,10 +151,10 @@ fn connect(path: &Path, writes: bool) -> rusqlite::Result<Connection> {
     let connection = Connection::open_with_flags(path, flags)?;
     connection.busy_timeout(BUSY)?;
     connection.set_prepared_statement_cache_capacity(64);
-    connection.execute_batch(&format!(
+    connection.execute_batch(
         "PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA foreign_keys = OFF; PRAGMA temp_store = MEMORY;
-         PRAGMA cache_size = -8192; PRAGMA wal_autocheckpoint = 0; PRAGMA journal_size_limit = 33554432;"
-    ))?;
+         PRAGMA cache_size = -8192; PRAGMA wal_autocheckpoint = 0; PRAGMA journal_size_limit = 33554432;",
+    )?;
     if !writes {
         connection.execute_batch("PRAGMA query_only = ON")?;
     }

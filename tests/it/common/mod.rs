@@ -1,5 +1,6 @@
 //! What the tests share: the true program as a process, and stand-ins for the clouds around it.
 
+pub mod process;
 pub mod sink;
 pub mod smtp;
 pub mod upstream;
