@@ -114,15 +114,10 @@ async fn at_each_named_place_nothing_is_lost() {
     let mut world = World::new().await;
     // A new file, so that there is something to migrate.
     for point in Point::ALL.iter().filter(|point| point.name().starts_with("migration")) {
-        die_at(&mut world, *point, 1).await;
+        die_at(&mut world, &mut rng, *point, 1).await;
     }
     for (turn, point) in Point::ALL.iter().filter(|point| !point.name().starts_with("migration")).enumerate() {
-        world.go_on(&mut rng, 12);
-        // Enough for the limit to hold some back, and for the first channel to have several to send.
-        for _ in 0..3 {
-            world.go_on(&mut rng, 12);
-        }
-        die_at(&mut world, *point, 1 + turn as u64 % 3).await;
+        die_at(&mut world, &mut rng, *point, 1 + turn as u64 % 3).await;
     }
     world.end_all(&mut rng);
     let books = balance(&mut world, &scrapes).await;
@@ -135,12 +130,17 @@ async fn at_each_named_place_nothing_is_lost() {
     );
 }
 
-/// Starts a process that dies at a place, where it is passed the nth time or, if it is passed less often, the first.
-async fn die_at(world: &mut World, point: Point, nth: u64) {
-    for passes in [nth, 1] {
+/// Starts a process that dies at a place, where it passes it the nth time. If it passes it less often, it is left to tell all
+/// there is to tell, and another one dies there the first time.
+async fn die_at(world: &mut World, rng: &mut StdRng, point: Point, nth: u64) {
+    for (passes, within) in [(nth, 8), (1, 8), (1, 60)] {
+        // Enough for the limit to hold some back, and for the other channels to have several to send.
+        for _ in 0..4 {
+            world.go_on(rng, 12);
+        }
         let armed = format!("{}:{passes}", point.name());
         let mut process = world.start(&[], &[(VARIABLE, &armed)]);
-        match process.ends_within(Duration::from_secs(if passes == 1 { 60 } else { 6 })).await {
+        match process.ends_within(Duration::from_secs(within)).await {
             Some(end) => {
                 assert_eq!(end, SIGABRT, "{armed}:\n{}", process.log());
                 return;
@@ -159,7 +159,8 @@ async fn alone(point: Point) -> (World, Vec<world::Entry>) {
         .unwrap();
     world.go_on(&mut rng, 1);
     world.end_all(&mut rng);
-    die_at(&mut world, point, 1).await;
+    let mut process = world.start(&[], &[(VARIABLE, point.name())]);
+    assert_eq!(process.ends().await, SIGABRT, "{}", process.log());
     let before = world.journals["bulk"].entries();
     let process = world.start(&[], &[]);
     process.listening().await;
