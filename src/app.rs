@@ -1,6 +1,7 @@
 //! Wiring and lifetime: everything is built from the config, the loops run, and stop in order.
 
 use std::{
+    path::Path,
     sync::{Arc, atomic::Ordering},
     time::Duration,
 };
@@ -130,14 +131,7 @@ pub async fn run(config: Config, clock: Arc<dyn Clock>, stop: CancellationToken)
     tracing::info!(version = env!("CARGO_PKG_VERSION"), sources = sources.len(), rules = config.rules.rules().len(), "jobrelay runs");
 
     let path = config.storage.path.clone();
-    let failure = tokio::select! {
-        // Told to stop, the loops end as well: that is no failure, whichever is noticed first.
-        biased;
-        () = stop.cancelled() => None,
-        // No loop ends by itself: one that does has panicked, and a relay that has lost a loop must not look healthy.
-        error = store.broken() => Some(format!("{}: {error}", path.display())),
-        Some(ended) = loops.join_next() => Some(ended.map_or_else(|error| format!("a loop failed: {error}"), |()| "a loop ended".into())),
-    };
+    let failure = failure(&stop, &mut loops, &*store, &path).await;
     server.stopping.store(true, Ordering::Relaxed);
     stop.cancel();
     if failure.is_none() {
@@ -156,6 +150,18 @@ pub async fn run(config: Config, clock: Arc<dyn Clock>, stop: CancellationToken)
     }
     tracing::info!("stopped");
     failure.map_or(Ok(()), Err)
+}
+
+/// Waits until the program is told to stop, or until it has lost something it can't do without: what, then.
+async fn failure(stop: &CancellationToken, loops: &mut JoinSet<()>, store: &dyn Store, path: &Path) -> Option<String> {
+    tokio::select! {
+        // Told to stop, the loops end as well: that is no failure, whichever is noticed first.
+        biased;
+        () = stop.cancelled() => None,
+        error = store.broken() => Some(format!("{}: {error}", path.display())),
+        // No loop ends by itself: one that does has panicked, and a relay that has lost a loop must not look healthy.
+        Some(ended) = loops.join_next() => Some(ended.map_or_else(|error| format!("a loop failed: {error}"), |()| "a loop ended".into())),
+    }
 }
 
 fn texts(names: &[Name]) -> Vec<String> {
