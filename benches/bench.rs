@@ -130,7 +130,7 @@ async fn throughput(kind: &str, count: usize) {
     assert!(jobs == count && sink.count() == count, "{count} jobs, {jobs} of them in {} messages", sink.count());
     drop(relay);
     // Once before and once after: on a shared machine the limit itself moves.
-    let bare = (before + limit(count).await) / 2.0;
+    let bare = f64::midpoint(before, limit(count).await);
     let half = rate / bare;
     line(
         &format!("{kind}: {count} messages of {} bytes", sink.length()),
