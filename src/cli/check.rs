@@ -22,6 +22,12 @@ enum Format {
     Json,
 }
 
+pub const EXAMPLES: &str = "\
+Examples:
+  jobrelay check
+  jobrelay check --connect          does each source and mail server answer?
+  jobrelay check --format json      for an editor or a pipeline";
+
 /// Options of `check`.
 #[derive(Debug, clap::Args)]
 pub struct Args {

@@ -4,6 +4,12 @@ use std::{io::Write, process::ExitCode};
 
 use clap_complete::{Shell, generate};
 
+pub const EXAMPLES: &str = "\
+Examples:
+  jobrelay completions bash > /etc/bash_completion.d/jobrelay
+  jobrelay completions zsh > \"${fpath[1]}/_jobrelay\"
+  jobrelay completions fish > ~/.config/fish/completions/jobrelay.fish";
+
 /// Options of `completions`.
 #[derive(Debug, clap::Args)]
 pub struct Args {

@@ -16,6 +16,12 @@ use crate::{
     demo::{self, Look, Options, Speed},
 };
 
+pub const EXAMPLES: &str = "\
+Examples:
+  jobrelay demo                                   until Ctrl-C
+  jobrelay demo --once --speed 6                  one day in ten seconds
+  jobrelay demo --once --out mails 2>/dev/null    the messages alone; the mails as HTML in mails/";
+
 /// Options of `demo`.
 #[derive(Debug, clap::Args)]
 pub struct Args {

@@ -20,6 +20,11 @@ use crate::{
     template::{BuiltIn, Part},
 };
 
+pub const EXAMPLES: &str = "\
+Examples:
+  jobrelay init                     here
+  jobrelay init /etc/jobrelay       there; then: jobrelay --config /etc/jobrelay/jobrelay.yaml check";
+
 /// Options of `init`.
 #[derive(Debug, clap::Args)]
 pub struct Args {
@@ -118,15 +123,6 @@ const TAIL: &str = "\
 #   template: alert               # a set in templates/
 #   timeout: 15s                  # for one attempt
 #   give_up_after: 14d            # how long a message is tried
-#   fallback: NAME                # the channel that gets what this one could not deliver
-
-# digests:                        # summaries of a period
-#   weekday-morning:
-#     schedule: \"0 8 * * mon-fri\"  # cron
-#     timezone: Europe/Zurich
-#     notify: [oncall]
-#     # when: { ... }             # the same conditions as a rule's, to digest a part
-#     # skip_empty: true
 
 # notices: { notify: [oncall], source_down_after: 15m }   # who is told when the watch itself is in trouble
 
@@ -179,7 +175,8 @@ fn variables(config: &str) -> String {
     let mut text = String::from(
         "# The variables that jobrelay.yaml takes its secrets from. Copy this file to .env, put the values in, keep it to yourself\n\
          # (chmod 600), and hand it to the program: `set -a; . ./.env; set +a` in a shell, `--env-file .env` for docker,\n\
-         # `EnvironmentFile=` for systemd. jobrelay itself reads only its environment.\n\n",
+         # `EnvironmentFile=` for systemd. jobrelay itself reads only its environment. A value with signs such as & in it (a Teams\n\
+         # address) stands in single quotes for a shell and systemd; docker would take the quotes as part of the value.\n\n",
     );
     let Ok(reference) = Regex::new(r"\$\{([A-Z][A-Z0-9_]*)(?::-([^}]*))?\}") else { return text };
     let mut seen = Vec::new();

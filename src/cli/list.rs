@@ -66,6 +66,27 @@ impl Common {
     }
 }
 
+pub const JOB_EXAMPLES: &str = "\
+Examples:
+  jobrelay jobs --state failed --since 24h
+  jobrelay jobs --profile sharepoint --limit 10
+  jobrelay jobs --id Scan20240926055840723067 --format json";
+
+pub const ALERT_EXAMPLES: &str = "\
+Examples:
+  jobrelay alerts --since 24h
+  jobrelay alerts --job Scan20240926055840723067      did a rule match it, and who was told?
+  jobrelay alerts --rule scan-failed --format json";
+
+pub const DELIVERY_EXAMPLES: &str = "\
+Examples:
+  jobrelay deliveries --outcome pending      what waits, and what was answered last
+  jobrelay deliveries --outcome dead         what could not be delivered, and why
+  jobrelay deliveries retry 42               this one again
+  jobrelay deliveries retry --dead           every dead letter again
+
+Outcomes: pending; delivered; rolled_up (went out in a roll-up); silenced; dead (refused for good, or given up).";
+
 /// Options of `jobs`.
 #[derive(Debug, clap::Args)]
 pub struct JobArgs {
@@ -137,14 +158,21 @@ pub struct DeliveryArgs {
 #[derive(Debug, Subcommand)]
 enum DeliveryCommand {
     /// Send a delivery again: a dead letter, or one that waits for its next attempt
-    Retry {
-        /// The delivery's number, from the list
-        #[arg(required_unless_present = "dead", conflicts_with = "dead")]
-        id: Option<i64>,
-        /// Every dead letter
-        #[arg(long)]
-        dead: bool,
-    },
+    ///
+    /// Recipients of a mail that accepted it are not sent it again. A running service sends within seconds, another at its next start.
+    Retry(Which),
+}
+
+#[derive(Debug, Clone, Copy, clap::Args)]
+#[group(required = true, multiple = false)]
+struct Which {
+    /// The delivery's number, from the list
+    #[arg(value_name = "ID")]
+    id: Option<i64>,
+
+    /// Every dead letter
+    #[arg(long)]
+    dead: bool,
 }
 
 fn outcome(text: &str) -> Result<String, String> {
@@ -161,22 +189,28 @@ pub fn jobs(args: &JobArgs, config: &Path) -> ExitCode {
         since: args.common.since(),
         limit: args.common.limit,
     };
-    with_store(config, async |store, _| {
+    with_store(config, async |store, config| {
         let rows = store.jobs(filter).await.map_err(|error| error.to_string())?;
         let now = SystemClock.now();
-        show(&args.common, &rows, "no jobs", &["SOURCE", "JOB", "STATE", "PROFILE", "STARTED", "DURATION"], |row: &JobRow| {
-            let job = &row.job;
-            let length = job.duration.and_then(|secs| Duration::try_from_secs_f64(secs).ok()).map(format_duration);
-            let running = job.started.filter(|_| job.finished.is_none()).and_then(|at| Duration::try_from(now.duration_since(at)).ok());
-            vec![
-                job.source.clone(),
-                job.id.clone(),
-                job.state.clone(),
-                job.profile.clone(),
-                moment(job.started),
-                length.or_else(|| running.map(|age| format!("{} so far", format_duration(age)))).unwrap_or_default(),
-            ]
-        })
+        show(
+            &args.common,
+            &rows,
+            &none("no jobs", &[sources(args.source.as_deref(), config)]),
+            &["SOURCE", "JOB", "STATE", "PROFILE", "STARTED", "DURATION"],
+            |row: &JobRow| {
+                let job = &row.job;
+                let length = job.duration.and_then(|secs| Duration::try_from_secs_f64(secs).ok()).map(format_duration);
+                let running = job.started.filter(|_| job.finished.is_none()).and_then(|at| Duration::try_from(now.duration_since(at)).ok());
+                vec![
+                    job.source.clone(),
+                    job.id.clone(),
+                    job.state.clone(),
+                    job.profile.clone(),
+                    moment(job.started),
+                    length.or_else(|| running.map(|age| format!("{} so far", format_duration(age)))).unwrap_or_default(),
+                ]
+            },
+        )
     })
 }
 
@@ -188,26 +222,32 @@ pub fn alerts(args: &AlertArgs, config: &Path) -> ExitCode {
         since: args.common.since(),
         limit: args.common.limit,
     };
-    with_store(config, async |store, _| {
+    with_store(config, async |store, config| {
         let rows = store.alerts(filter).await.map_err(|error| error.to_string())?;
-        show(&args.common, &rows, "no alerts", &["ALERT", "WHEN", "SEVERITY", "RULE", "JOB", "PROFILE", "CHANNELS"], |row: &AlertRow| {
-            let channels: Vec<String> = row.channels.iter().map(|(channel, outcome)| format!("{channel}: {outcome}")).collect();
-            vec![
-                row.id.to_string(),
-                moment(Some(row.created)),
-                row.severity.clone(),
-                row.rule.clone(),
-                row.job.id.clone(),
-                row.job.profile.clone(),
-                channels.join(", "),
-            ]
-        })
+        show(
+            &args.common,
+            &rows,
+            &none("no alerts", &[rules(args.rule.as_deref(), config), sources(args.source.as_deref(), config)]),
+            &["ALERT", "WHEN", "SEVERITY", "RULE", "JOB", "PROFILE", "CHANNELS"],
+            |row: &AlertRow| {
+                let channels: Vec<String> = row.channels.iter().map(|(channel, outcome)| format!("{channel}: {outcome}")).collect();
+                vec![
+                    row.id.to_string(),
+                    moment(Some(row.created)),
+                    row.severity.clone(),
+                    row.rule.clone(),
+                    row.job.id.clone(),
+                    row.job.profile.clone(),
+                    channels.join(", "),
+                ]
+            },
+        )
     })
 }
 
 pub fn deliveries(args: &DeliveryArgs, config: &Path) -> ExitCode {
-    if let Some(DeliveryCommand::Retry { id, dead }) = &args.command {
-        return retry(*id, *dead, config);
+    if let Some(DeliveryCommand::Retry(which)) = &args.command {
+        return retry(*which, config);
     }
     let filter = DeliveryFilter {
         channel: args.channel.clone(),
@@ -215,12 +255,12 @@ pub fn deliveries(args: &DeliveryArgs, config: &Path) -> ExitCode {
         since: args.common.since(),
         limit: args.common.limit,
     };
-    with_store(config, async |store, _| {
+    with_store(config, async |store, config| {
         let rows = store.deliveries(filter).await.map_err(|error| error.to_string())?;
         show(
             &args.common,
             &rows,
-            "no deliveries",
+            &none("no deliveries", &[channels(args.channel.as_deref(), config)]),
             &["ID", "CHANNEL", "OUTCOME", "RULE", "JOBS", "TRIES", "MADE", "ANSWER"],
             |row: &Delivery| {
                 let jobs = match (&row.jobs[..], row.alerts) {
@@ -248,11 +288,8 @@ pub fn deliveries(args: &DeliveryArgs, config: &Path) -> ExitCode {
     })
 }
 
-fn retry(id: Option<i64>, dead: bool, config: &Path) -> ExitCode {
-    let which = match id {
-        Some(id) if !dead => Retry::One(id),
-        _ => Retry::Dead,
-    };
+fn retry(which: Which, config: &Path) -> ExitCode {
+    let which = which.id.map_or(Retry::Dead, Retry::One);
     with_store(config, async |store, _| {
         let count = store.retry(which, SystemClock.now()).await.map_err(|error| error.to_string())?;
         match (count, which) {
@@ -284,6 +321,28 @@ where
     };
     let result = Sqlite::open(&config.storage.path, Access::Beside).map_err(|error| error.to_string());
     super::exit(result.and_then(|store| runtime.block_on(command(&store, &config))))
+}
+
+/// What to say of an empty list: that it is, and which names asked for the config does not have. The store may hold what an
+/// earlier config named, so an unknown name is no error.
+fn none(words: &str, unknown: &[Option<String>]) -> String {
+    std::iter::once(words.to_owned()).chain(unknown.iter().flatten().cloned()).collect::<Vec<_>>().join("; ")
+}
+
+fn sources(name: Option<&str>, config: &Config) -> Option<String> {
+    unknown("source", name?, config.sources.iter().map(|source| source.name.as_str()).collect())
+}
+
+fn channels(name: Option<&str>, config: &Config) -> Option<String> {
+    unknown("channel", name?, config.channels.iter().map(|channel| channel.name.as_str()).collect())
+}
+
+fn rules(name: Option<&str>, config: &Config) -> Option<String> {
+    unknown("enabled rule", name?, config.rules.rules().iter().map(|rule| rule.name.as_str()).collect())
+}
+
+fn unknown(what: &str, name: &str, known: Vec<&str>) -> Option<String> {
+    (!known.contains(&name)).then(|| format!("the config {}", super::no_such(what, name, &known)))
 }
 
 fn show<T: Serialize>(

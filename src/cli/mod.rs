@@ -18,7 +18,7 @@ use tracing_subscriber::EnvFilter;
 
 use crate::{
     config::{self, Config, ProcessEnvironment},
-    document::Faults,
+    document::{Faults, near},
 };
 use output::say;
 
@@ -27,20 +27,23 @@ use output::say;
 #[command(name = "jobrelay", version, about, after_help = AFTER_HELP)]
 pub struct Cli {
     /// The config file; rules/ and templates/ are looked for beside it
-    #[arg(long, global = true, env = "JOBRELAY_CONFIG", default_value = "jobrelay.yaml", value_name = "FILE")]
+    #[arg(long, global = true, env = "JOBRELAY_CONFIG", default_value = "jobrelay.yaml", value_name = "FILE", help_heading = EVERYWHERE)]
     config: PathBuf,
 
-    /// How log lines are written (to stderr)
-    #[arg(long, global = true, value_enum, default_value = "text", value_name = "FORMAT")]
+    /// How log lines are written to stderr: text for people, json (one object a line) for machines
+    #[arg(long, global = true, value_enum, default_value = "text", value_name = "FORMAT", hide_possible_values = true, help_heading = EVERYWHERE)]
     log_format: LogFormat,
 
     /// What is logged: error, warn, info, debug or trace, or a filter as in RUST_LOG [default: info; for the demo, warn]
-    #[arg(long, global = true, env = "RUST_LOG", value_name = "LEVEL")]
+    #[arg(long, global = true, env = "RUST_LOG", value_name = "LEVEL", help_heading = EVERYWHERE)]
     log_level: Option<String>,
 
     #[command(subcommand)]
     command: Command,
 }
+
+/// Where the help lists what every command takes.
+const EVERYWHERE: &str = "For every command";
 
 /// What is logged where nothing is said.
 const LOG_LEVEL: &str = "info";
@@ -52,6 +55,12 @@ First steps:
   jobrelay check           find every mistake in it
   jobrelay send oncall     see one message arrive
   jobrelay run             the service
+
+Something wrong?
+  jobrelay check --connect             does each source and mail server answer?
+  jobrelay jobs --since 24h            was the job seen?
+  jobrelay alerts --job ID             did a rule match it, and who was told?
+  jobrelay deliveries --outcome dead   what could not be delivered, and why
 
 Exit codes: 0 done; 1 the thing asked about is wrong; 2 the command line is wrong.";
 
@@ -67,22 +76,43 @@ enum LogFormat {
 #[derive(Debug, Subcommand)]
 enum Command {
     /// The service: polls, relays, serves health and metrics, until SIGTERM or Ctrl-C
+    ///
+    /// Only one may run on a store. SIGTERM and Ctrl-C let sends under way finish (10 s at most), and it exits with 0. A changed config
+    /// takes effect with a restart; nothing is missed meanwhile.
+    #[command(after_help = run::EXAMPLES)]
     Run,
     /// See it work: a simulated tenant, stand-ins for every channel, each message as its reader would see it
+    ///
+    /// Needs no config, and talks to loopback only: the real program, over real HTTP and SMTP. Messages go to stdout, what happens
+    /// in the tenant to stderr.
+    #[command(after_help = demo::EXAMPLES)]
     Demo(demo::Args),
     /// Write a commented config, rules and templates to start from
+    ///
+    /// Writes jobrelay.yaml, rules/, templates/ and .env.example, and overwrites nothing.
+    #[command(after_help = init::EXAMPLES)]
     Init(init::Args),
     /// Read config, rules and templates, and report every problem with its place
+    ///
+    /// Exits with 1 if there is an error; warnings alone leave 0. Nothing is sent.
+    #[command(after_help = check::EXAMPLES)]
     Check(check::Args),
     /// Send a sample alert to one channel, and say what it answered
+    ///
+    /// The message goes out at once and is not recorded. Exits with 1 if it was not accepted.
+    #[command(after_help = send::EXAMPLES)]
     Send(send::Args),
     /// List the jobs the store holds, newest first
+    #[command(after_help = list::JOB_EXAMPLES)]
     Jobs(list::JobArgs),
-    /// List the alerts the store holds, newest first
+    /// List the alerts the store holds, newest first, and how each stands on its channels
+    #[command(after_help = list::ALERT_EXAMPLES)]
     Alerts(list::AlertArgs),
-    /// List deliveries, newest first; `deliveries retry` sends again
+    /// List deliveries, newest first, with the channel's answer; `deliveries retry` sends again
+    #[command(after_help = list::DELIVERY_EXAMPLES)]
     Deliveries(list::DeliveryArgs),
     /// Print shell completions
+    #[command(after_help = completions::EXAMPLES)]
     Completions(completions::Args),
 }
 
@@ -139,6 +169,16 @@ fn refuse_placeholders(config: &Config) -> Result<(), String> {
             places.join(", ")
         )),
     }
+}
+
+/// `has no channel `oncal`; did you mean `oncall`?`
+fn no_such(what: &str, name: &str, known: &[&str]) -> String {
+    let hint = match near(name, known.iter().copied()) {
+        Some(near) => format!("did you mean `{near}`?"),
+        None if known.is_empty() => format!("it has no {what} at all"),
+        None => format!("there are: {}", known.join(", ")),
+    };
+    format!("has no {what} `{name}`; {hint}")
 }
 
 /// A runtime for a command that talks to the network or the store.

@@ -13,6 +13,12 @@ use crate::{
     failpoint,
 };
 
+pub const EXAMPLES: &str = "\
+Examples:
+  jobrelay run
+  jobrelay --config /etc/jobrelay/jobrelay.yaml --log-format json run
+  curl -s localhost:8080/readyz     what is the matter with the watch itself, if anything";
+
 pub fn run(path: &Path, format: LogFormat) -> ExitCode {
     let (config, faults) = config::load(path, &ProcessEnvironment);
     match format {

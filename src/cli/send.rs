@@ -7,7 +7,6 @@ use crate::{
     channel::{Channel, Envelope, Tools, Wording},
     clock::Clock,
     config::Config,
-    document::near,
     domain::{Alert, Category, Job, JobType, Name, Notification, NotificationKind, Outcome, RuleFacts, Severity, State},
     http::Http,
     store::{
@@ -16,7 +15,13 @@ use crate::{
     },
 };
 
-use super::output::print;
+use super::output::{print, say};
+
+pub const EXAMPLES: &str = "\
+Examples:
+  jobrelay send oncall                                        does the channel work?
+  jobrelay send oncall --rule scan-failed                     what would this rule's alert look like?
+  jobrelay send oncall --rule scan-failed --job ID            the same, about a job that `jobrelay jobs` lists";
 
 /// Options of `send`.
 #[derive(Debug, clap::Args)]
@@ -47,11 +52,7 @@ pub fn run(args: &Args, config: &Path) -> ExitCode {
 }
 
 async fn send(args: &Args, config: &Config) -> Result<ExitCode, String> {
-    let unknown = |what: &str, name: &str, known: Vec<&str>| {
-        let hint = near(name, known.iter().copied())
-            .map_or_else(|| format!("there are: {}", known.join(", ")), |k| format!("did you mean `{k}`?"));
-        format!("there is no {what} `{name}`; {hint}")
-    };
+    let unknown = |what: &str, name: &str, known: Vec<&str>| format!("the config {}", super::no_such(what, name, &known));
     let names = || config.channels.iter().map(|channel| channel.name.as_str()).collect();
     let channel = config.channels.iter().find(|c| *c.name == *args.channel).ok_or_else(|| unknown("channel", &args.channel, names()))?;
     let rule = match &args.rule {
@@ -59,7 +60,7 @@ async fn send(args: &Args, config: &Config) -> Result<ExitCode, String> {
             let rules = config.rules.rules();
             let rule = rules.iter().find(|rule| *rule.name == **name);
             let names = || rules.iter().map(|rule| rule.name.as_str()).collect();
-            (*rule.ok_or_else(|| unknown("rule", name, names()))?.facts).clone()
+            (*rule.ok_or_else(|| unknown("enabled rule", name, names()))?.facts).clone()
         }
         None => sample_rule(),
     };
@@ -71,7 +72,13 @@ async fn send(args: &Args, config: &Config) -> Result<ExitCode, String> {
     let tools = Tools { http: Http::new()?, templates: Arc::clone(&config.templates), public_url: config.server.public_url.clone() };
     let live =
         channel.settings.connect(&channel.name, &channel.common, &tools).map_err(|why| format!("channel {}: {why}", channel.name))?;
-    deliver(&channel.name, &*live, &notification).await
+    let code = deliver(&channel.name, &*live, &notification).await?;
+    if code != ExitCode::SUCCESS
+        && let Err(why) = super::refuse_placeholders(config)
+    {
+        say(format_args!("note: {why}"));
+    }
+    Ok(code)
 }
 
 async fn deliver(name: &Name, channel: &dyn Channel, notification: &Notification) -> Result<ExitCode, String> {

@@ -8,6 +8,7 @@ mod crash;
 mod delivery;
 mod demo;
 mod mail;
+mod readme;
 mod relay;
 mod source;
 mod store;
