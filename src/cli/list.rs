@@ -330,19 +330,19 @@ fn none(words: &str, unknown: &[Option<String>]) -> String {
 }
 
 fn sources(name: Option<&str>, config: &Config) -> Option<String> {
-    unknown("source", name?, config.sources.iter().map(|source| source.name.as_str()).collect())
+    unknown("source", name?, &config.sources.iter().map(|source| source.name.as_str()).collect::<Vec<_>>())
 }
 
 fn channels(name: Option<&str>, config: &Config) -> Option<String> {
-    unknown("channel", name?, config.channels.iter().map(|channel| channel.name.as_str()).collect())
+    unknown("channel", name?, &config.channels.iter().map(|channel| channel.name.as_str()).collect::<Vec<_>>())
 }
 
 fn rules(name: Option<&str>, config: &Config) -> Option<String> {
-    unknown("enabled rule", name?, config.rules.rules().iter().map(|rule| rule.name.as_str()).collect())
+    unknown("enabled rule", name?, &config.rules.rules().iter().map(|rule| rule.name.as_str()).collect::<Vec<_>>())
 }
 
-fn unknown(what: &str, name: &str, known: Vec<&str>) -> Option<String> {
-    (!known.contains(&name)).then(|| format!("the config {}", super::no_such(what, name, &known)))
+fn unknown(what: &str, name: &str, known: &[&str]) -> Option<String> {
+    (!known.contains(&name)).then(|| format!("the config {}", super::no_such(what, name, known)))
 }
 
 fn show<T: Serialize>(

@@ -95,12 +95,12 @@ async fn the_metrics_it_names_are_served() {
 fn its_pictures_and_pages_are_there_and_light() {
     const LIGHT: u64 = 150 * 1024;
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let links = Regex::new(r##"(?:\]\(|src=")([^)"#]+)[)"#]"##).unwrap();
     for page in ["README.md", "ARCHITECTURE.md"] {
         let text = fs::read_to_string(root.join(page)).unwrap();
-        let links = Regex::new(r##"(?:\]\(|src=")([^)"#]+)[)"#]"##).unwrap();
         for found in links.captures_iter(&text).filter(|found| !found[1].starts_with("http")) {
             let file = fs::metadata(root.join(&found[1])).unwrap_or_else(|error| panic!("{page} names {}: {error}", &found[1]));
-            assert!(!found[1].ends_with(".png") || file.len() < LIGHT, "{} has {} bytes", &found[1], file.len());
+            assert!(file.len() < LIGHT, "{} has {} bytes", &found[1], file.len());
         }
     }
     let lines = fs::read_to_string(root.join("ARCHITECTURE.md")).unwrap().lines().count();
