@@ -10,7 +10,7 @@ use crate::source::FeedError;
 /// The habits that make reading complete. Each can be put out of action by a test, to show what it is for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Habits {
-    /// How many rows two pages share at first; see [`super::sweep::OVERLAP`].
+    /// How many rows two pages share at first; see `OVERLAP` of the sweep.
     pub overlap: usize,
     /// How far behind the watermark a sweep reads on: jobs may show up in the list long after they started.
     pub look_back: Duration,

@@ -1,6 +1,6 @@
 //! Rules: conditions on a job, and what to do when they hold. Judging is pure: a job and `now` in, the matching rules out.
 //!
-//! `condition` holds the table of conditions; a new one is a file with its [`condition::Test`] and a row there.
+//! `condition` holds the table of conditions; a new one is a file with its `condition::Test` and a row there.
 
 mod codes;
 mod condition;
