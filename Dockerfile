@@ -3,7 +3,7 @@
 # docker build -t jobrelay .
 # docker run --read-only -v "$PWD/config:/config:ro" -v jobrelay-data:/data -p 8080:8080 --env-file .env jobrelay
 #
-# /config holds jobrelay.yaml, rules/ and templates/. In it, `storage: { url: "sqlite:/data/jobrelay.db" }` puts the store on the
+# /config holds jobrelay.yaml, rules/ and templates/, readable by user 10001 (`chown -R 10001 config`). In it, `storage: { url: "sqlite:/data/jobrelay.db" }` puts the store on the
 # volume, and `server: { listen: "0.0.0.0:8080", token: "${JOBRELAY_TOKEN}" }` lets the port be published. Nothing else is written.
 
 FROM rust:1-slim-bookworm AS build
