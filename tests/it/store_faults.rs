@@ -56,8 +56,13 @@ impl World {
     /// Starts it under a tool, and waits until it has read the list.
     async fn start(&self, tool: &[&str]) -> Process {
         let polls = self.upstream.polls();
-        let process = Process::spawn(self.home.under(tool));
-        until("it reads the list", || self.upstream.polls() > polls || process.log().contains("error")).await;
+        let mut process = Process::spawn(self.home.under(tool));
+        let began = Instant::now();
+        while self.upstream.polls() == polls {
+            let end = process.ends_within(Duration::from_millis(10)).await;
+            assert!(end.is_none(), "it ended in {end:?} ({tool:?} must be there, and allowed):\n{}", process.log());
+            assert!(began.elapsed() < crate::common::SOON, "it does not read the list:\n{}", process.log());
+        }
         process.listening().await;
         process
     }
@@ -103,7 +108,10 @@ impl Injection {
             .expect("strace is needed: ./test installs it");
         let tasks = PathBuf::from(format!("/proc/{}/task", process.pid));
         let is_traced = |task: &Path| fs::read_to_string(task.join("status")).is_ok_and(|status| !status.contains("TracerPid:\t0\n"));
-        until("strace holds every thread", || fs::read_dir(&tasks).unwrap().all(|task| is_traced(&task.unwrap().path()))).await;
+        until("strace holds every thread (tracing must be allowed)", || {
+            fs::read_dir(&tasks).unwrap().all(|task| is_traced(&task.unwrap().path()))
+        })
+        .await;
         Self(child)
     }
 
@@ -329,6 +337,9 @@ async fn lived(jobs: usize) -> World {
     world
 }
 
+/// In place of a byte to flip: the file ends in the middle.
+const CUT_OFF: u64 = u64::MAX;
+
 fn flip(file: &Path, at: u64) {
     let mut file = fs::File::options().read(true).write(true).open(file).unwrap();
     let mut byte = [0];
@@ -347,9 +358,13 @@ async fn a_damaged_file_is_refused_and_the_way_back_is_named() {
     let mut places: Vec<u64> = vec![0, 16, 100];
     places.extend((1..pages as u64).flat_map(|page| [page * 4096, page * 4096 + 4]));
     let (mut refused, mut passed) = (0, Vec::new());
-    for at in places.iter().copied().step_by(places.len().div_ceil(40)) {
+    for at in places.iter().copied().step_by(places.len().div_ceil(40)).chain([CUT_OFF]) {
         fs::write(world.db(), &sound).unwrap();
-        flip(&world.db(), at);
+        if at == CUT_OFF {
+            fs::write(world.db(), &sound[..sound.len() / 2 / 4096 * 4096]).unwrap();
+        } else {
+            flip(&world.db(), at);
+        }
         let mut process = world.home.spawn();
         until("it refuses or runs", || process.address().is_some() || process.log().contains("error")).await;
         if process.address().is_some() {

@@ -100,3 +100,25 @@ pub fn log(path: &Path) -> PathBuf {
 fn identity(path: &Path) -> io::Result<(u64, u64)> {
     fs::metadata(path).map(|data| (data.dev(), data.ino()))
 }
+
+impl From<rusqlite::Error> for StoreError {
+    fn from(error: rusqlite::Error) -> Self {
+        use rusqlite::ErrorCode::{
+            CannotOpen, DatabaseBusy, DatabaseCorrupt, DatabaseLocked, DiskFull, NotADatabase, PermissionDenied, ReadOnly, SystemIoFailure,
+        };
+        use rusqlite::ffi::{SQLITE_IOERR_DIR_FSYNC, SQLITE_IOERR_FSYNC};
+        let extended = error.sqlite_error().map(|error| error.extended_code);
+        match (error.sqlite_error_code(), extended) {
+            // The system reports a failed sync once, and counts the pages as written: a second sync would tell a lie.
+            (_, Some(SQLITE_IOERR_FSYNC | SQLITE_IOERR_DIR_FSYNC)) => Self::Broken(format!(
+                "the disk failed to sync ({error}), and what was written last may not be on it: start jobrelay again, and see to the disk \
+                 if this comes back"
+            )),
+            (Some(DatabaseCorrupt | NotADatabase), _) => Self::Broken(format!("it is damaged ({error}): {RESTORE}")),
+            (Some(DiskFull | ReadOnly | SystemIoFailure | DatabaseBusy | DatabaseLocked | CannotOpen | PermissionDenied), _) => {
+                Self::Unwritable(error.to_string())
+            }
+            _ => Self::Failed(error.to_string()),
+        }
+    }
+}

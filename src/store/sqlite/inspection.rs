@@ -7,8 +7,8 @@ use rusqlite::{Connection, InterruptHandle};
 use super::fate::{Fate, RESTORE, log};
 use crate::store::StoreError;
 
-/// A file up to this size, its log counted in, is read through before the start: that takes some 20 ms.
-const AT_ONCE_BYTES: u64 = 8 << 20;
+/// A file up to this size, its log counted in, is read through before the start: that takes some 10 ms.
+const AT_ONCE_BYTES: u64 = 4 << 20;
 
 /// The database's own words for the first fault of the file, its indexes held against its tables.
 ///

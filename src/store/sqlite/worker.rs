@@ -16,7 +16,7 @@ use std::{
 use rusqlite::Connection;
 use tokio::sync::{Semaphore, oneshot};
 
-use super::fate::{Fate, Place, RESTORE};
+use super::fate::{Fate, Place};
 use crate::{
     failpoint::{self, Point},
     store::StoreError,
@@ -86,29 +86,46 @@ struct Group<'c> {
     db: &'c Connection,
     tally: HashMap<(&'static str, String, String), i64>,
     facts: &'c mut HashMap<String, i64>,
+    /// Why it is no longer there, if so.
+    undone: Option<StoreError>,
 }
 
 impl Group<'_> {
     /// Runs one write inside a savepoint, so that its failure costs the others nothing.
     fn attempt<T>(&mut self, write: impl FnOnce(&mut Tx<'_>) -> rusqlite::Result<T>) -> Result<T, StoreError> {
+        self.stands()?;
         self.db.prepare_cached("SAVEPOINT one")?.execute([])?;
         let mut tx = Tx { db: self.db, tally: HashMap::new(), facts: self.facts };
-        let result = write(&mut tx);
+        let result = write(&mut tx).map_err(StoreError::from);
         let tally = tx.tally;
-        if result.is_ok() {
-            for (key, by) in tally {
-                *self.tally.entry(key).or_default() += by;
+        match &result {
+            Ok(_) => {
+                for (key, by) in tally {
+                    *self.tally.entry(key).or_default() += by;
+                }
             }
-        } else {
-            self.db.prepare_cached("ROLLBACK TO one")?.execute([])?;
-            // Numbers given within what was just undone are void.
-            self.facts.clear();
+            Err(error) => {
+                // Numbers given within what was just undone are void.
+                self.facts.clear();
+                if self.db.is_autocommit() {
+                    self.undone = Some(error.clone());
+                    return result;
+                }
+                self.db.prepare_cached("ROLLBACK TO one")?.execute([])?;
+            }
         }
         self.db.prepare_cached("RELEASE one")?.execute([])?;
-        Ok(result?)
+        result
     }
 
-    fn flush_tally(&mut self) -> rusqlite::Result<()> {
+    /// Whether the transaction is still there. The database undoes all of it when a write meets a full or broken disk: what
+    /// came after would be committed by itself, and what came before be taken for done.
+    fn stands(&self) -> Result<(), StoreError> {
+        self.undone.clone().map_or(Ok(()), Err)
+    }
+
+    fn flush_tally(&mut self) -> Result<(), StoreError> {
+        self.stands()?;
         let mut statement = self.db.prepare_cached(
             "INSERT INTO tally (what, first, second, n) VALUES (?1, ?2, ?3, ?4) ON CONFLICT DO UPDATE SET n = n + excluded.n",
         )?;
@@ -271,7 +288,7 @@ fn commit(
             *full = !*full;
         }
         db.prepare_cached("BEGIN IMMEDIATE")?.execute([])?;
-        let mut shared = Group { db, tally: HashMap::new(), facts };
+        let mut shared = Group { db, tally: HashMap::new(), facts, undone: None };
         for (_, write) in group.drain(..) {
             finishes.push(write(Ok(&mut shared)));
         }
@@ -364,24 +381,5 @@ impl Drop for Readers {
     }
 }
 
-impl From<rusqlite::Error> for StoreError {
-    fn from(error: rusqlite::Error) -> Self {
-        use rusqlite::ErrorCode::{
-            CannotOpen, DatabaseBusy, DatabaseCorrupt, DatabaseLocked, DiskFull, NotADatabase, PermissionDenied, ReadOnly, SystemIoFailure,
-        };
-        use rusqlite::ffi::{SQLITE_IOERR_DIR_FSYNC, SQLITE_IOERR_FSYNC};
-        let extended = error.sqlite_error().map(|error| error.extended_code);
-        match (error.sqlite_error_code(), extended) {
-            // The system reports a failed sync once, and counts the pages as written: a second sync would tell a lie.
-            (_, Some(SQLITE_IOERR_FSYNC | SQLITE_IOERR_DIR_FSYNC)) => Self::Broken(format!(
-                "the disk failed to sync ({error}), and what was written last may not be on it: start jobrelay again, and see to the disk \
-                 if this comes back"
-            )),
-            (Some(DatabaseCorrupt | NotADatabase), _) => Self::Broken(format!("it is damaged ({error}): {RESTORE}")),
-            (Some(DiskFull | ReadOnly | SystemIoFailure | DatabaseBusy | DatabaseLocked | CannotOpen | PermissionDenied), _) => {
-                Self::Unwritable(error.to_string())
-            }
-            _ => Self::Failed(error.to_string()),
-        }
-    }
-}
+#[cfg(test)]
+mod tests;
