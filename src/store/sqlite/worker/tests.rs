@@ -21,7 +21,7 @@ fn writer(folder: &tempfile::TempDir, spare: u32) -> (Writer, Connection) {
     (Writer::start(connection, Place::of(&path).unwrap(), Fate::default()).unwrap(), open())
 }
 
-async fn put(writer: &Writer, bytes: usize) -> Result<(), StoreError> {
+async fn put(writer: &Writer, bytes: i64) -> Result<(), StoreError> {
     let write = move |tx: &mut Tx<'_>| {
         tx.db.execute("INSERT INTO thing (body) VALUES (zeroblob(?1))", [bytes])?;
         tx.count("things", "", "", 1);
