@@ -38,6 +38,7 @@ struct Heard {
 pub struct Process {
     child: tokio::process::Child,
     heard: Arc<Mutex<Heard>>,
+    ear: tokio::task::JoinHandle<()>,
     pub pid: u32,
 }
 
@@ -67,11 +68,11 @@ impl Process {
             panic!("can't start {shown}: {error} (these tests need strace and util-linux: ./test installs what is missing)")
         });
         let heard: Arc<Mutex<Heard>> = Arc::default();
-        let (stderr, ear) = (child.stderr.take().unwrap(), Arc::clone(&heard));
-        tokio::spawn(async move {
+        let (stderr, kept) = (child.stderr.take().unwrap(), Arc::clone(&heard));
+        let ear = tokio::spawn(async move {
             let mut lines = BufReader::new(stderr).lines();
             while let Ok(Some(line)) = lines.next_line().await {
-                let mut heard = ear.lock().unwrap();
+                let mut heard = kept.lock().unwrap();
                 if heard.address.is_none()
                     && let Ok(event) = serde_json::from_str::<serde_json::Value>(&line)
                     && event["message"] == "listening"
@@ -85,7 +86,7 @@ impl Process {
             }
         });
         let pid = child.id().unwrap();
-        Self { child, heard, pid }
+        Self { child, heard, ear, pid }
     }
 
     /// Where it listens, once it does.
@@ -106,6 +107,10 @@ impl Process {
     /// The end, if it comes within `wait`.
     pub async fn ends_within(&mut self, wait: Duration) -> Option<End> {
         let status = tokio::time::timeout(wait, self.child.wait()).await.ok()?.unwrap();
+        if !self.ear.is_finished() {
+            // Its last words may still be on their way; a tool that outlives it keeps the line open.
+            let _ = tokio::time::timeout(Duration::from_secs(1), &mut self.ear).await;
+        }
         Some(status.code().map_or_else(|| End::Signal(status.signal().unwrap()), End::Exit))
     }
 
