@@ -1,6 +1,6 @@
 //! The README is run: its config and rules pass `check`, its commands are known, its metrics are served, its pictures are there.
 
-use std::{collections::BTreeSet, fs, path::Path};
+use std::{collections::BTreeSet, fs, path::Path, process::Command};
 
 use regex::Regex;
 
@@ -89,6 +89,42 @@ async fn the_metrics_it_names_are_served() {
         assert!(served.contains(&format!("# TYPE {}", name.trim_end_matches("_total"))), "{name} in\n{served}");
     }
     assert_eq!(service.stop().await, 0);
+}
+
+/// A source that is read and one that is not, a dead letter that is dealt with later, a queue that does not empty.
+const WATCHED: &str = r#"
+rule_files: [rules.yaml]
+evaluation_interval: 1m
+tests:
+  - interval: 1m
+    input_series:
+      - { series: 'jobrelay_polls_total{source="good",outcome="complete"}', values: '0+1x60' }
+      - { series: 'jobrelay_polls_total{source="good",outcome="incomplete"}', values: '0x60' }
+      - { series: 'jobrelay_polls_total{source="good",outcome="failed"}', values: '0x60' }
+      - { series: 'jobrelay_polls_total{source="bad",outcome="complete"}', values: '0x60' }
+      - { series: 'jobrelay_polls_total{source="bad",outcome="incomplete"}', values: '0x60' }
+      - { series: 'jobrelay_polls_total{source="bad",outcome="failed"}', values: '0+1x60' }
+      - { series: 'jobrelay_trouble{kind="source_down",name="bad"}', values: '1x60' }
+      - { series: 'jobrelay_notifications_total{channel="a",outcome="dead"}', values: '0x30 3x9 2x20' }
+      - { series: 'jobrelay_notifications_pending{channel="a"}', values: '1x60' }
+      - { series: 'jobrelay_notifications_pending{channel="b"}', values: '0x60' }
+    alert_rule_test:
+      - { eval_time: 30m, alertname: JobrelaySourceUnread, exp_alerts: [ { exp_labels: { source: bad } } ] }
+      - { eval_time: 35m, alertname: JobrelayDeadLetters, exp_alerts: [ { exp_labels: { channel: a, outcome: dead } } ] }
+      - { eval_time: 59m, alertname: JobrelayDeadLetters, exp_alerts: [] }
+      - { eval_time: 20m, alertname: JobrelayTrouble, exp_alerts: [ { exp_labels: { kind: source_down, name: bad } } ] }
+      - { eval_time: 60m, alertname: JobrelayBacklog, exp_alerts: [ { exp_labels: { channel: a } } ] }
+"#;
+
+#[test]
+#[ignore = "needs promtool: run ./test"]
+fn promtool_validators_take_its_alerts_and_see_them_fire_where_they_should() {
+    let folder = tempfile::tempdir().unwrap();
+    fs::write(folder.path().join("rules.yaml"), yaml(&readme(), "groups")).unwrap();
+    fs::write(folder.path().join("test.yaml"), WATCHED).unwrap();
+    let promtool = Path::new(env!("CARGO_MANIFEST_DIR")).join("target/parts/promtool");
+    let output = Command::new(promtool).args(["test", "rules", "test.yaml"]).current_dir(folder.path()).output().unwrap();
+    assert!(output.status.success(), "{}{}", text(&output.stdout), text(&output.stderr));
 }
 
 #[test]
