@@ -1,5 +1,6 @@
 //! One suite over every store. A backend is a [`Place`] (how it is opened, and opened anew) and its line at the end.
 
+mod keeping;
 mod model;
 mod sqlite;
 
@@ -14,6 +15,11 @@ use jobrelay::{
     },
 };
 use serde_json::json;
+
+use keeping::{
+    a_job_goes_once_it_is_old_absent_twice_and_settled, a_notice_is_told_once_at_each_end, old_jobs_come_oldest_first_page_by_page,
+    old_notices_and_roll_ups_go_by_their_own_age, pruning_is_done_piece_by_piece, what_is_no_longer_watched_is_forgotten_in_silence,
+};
 
 /// Where one store lives. Nothing is in it at first; it goes with the value.
 #[async_trait]
@@ -481,7 +487,10 @@ macro_rules! suite {
                 recipients_that_are_done_stay_done, a_roll_up_carries_what_was_held_and_ends_with_it,
                 a_dead_roll_up_is_sent_again_whole, the_dead_are_sent_again_and_the_living_at_once,
                 what_was_let_through_is_told_oldest_first, what_was_held_is_held_after_a_restart, a_kill_loses_nothing,
-                lists_are_cut_to_what_was_asked_for,
+                lists_are_cut_to_what_was_asked_for, a_notice_is_told_once_at_each_end,
+                what_is_no_longer_watched_is_forgotten_in_silence, old_jobs_come_oldest_first_page_by_page,
+                a_job_goes_once_it_is_old_absent_twice_and_settled, pruning_is_done_piece_by_piece,
+                old_notices_and_roll_ups_go_by_their_own_age,
             }
 
             #[test]
