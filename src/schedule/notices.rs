@@ -186,7 +186,12 @@ fn begins(topic: &Topic, trouble: &Trouble) -> Notice {
             Severity::Critical,
         ),
     };
-    Notice { topic: topic.words(), title, text, since: Some(trouble.since), severity, over: false }
+    Notice { topic: topic.words(), title, text, since: Some(whole_second(trouble.since)), severity, over: false }
+}
+
+/// Nobody reads more of it, and so it is the same however the store keeps it.
+fn whole_second(at: Timestamp) -> Timestamp {
+    Timestamp::from_second(at.as_second()).unwrap_or(at)
 }
 
 fn over(topic: &Topic, since: Timestamp) -> Notice {
@@ -203,7 +208,7 @@ fn over(topic: &Topic, since: Timestamp) -> Notice {
         }
         Topic::StoreUnwritable => ("The store can be written again".into(), LATE.into()),
     };
-    Notice { topic: topic.words(), title, text, since: Some(since), severity: Severity::Info, over: true }
+    Notice { topic: topic.words(), title, text, since: Some(whole_second(since)), severity: Severity::Info, over: true }
 }
 
 /// The end of a topic that is no longer watched, for the store alone.
@@ -218,7 +223,13 @@ fn after_unwritable(trouble: &Trouble) -> [Notice; 2] {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Mutex;
+
     use super::*;
+    use crate::store::{
+        Claim,
+        sqlite::{Access, Sqlite},
+    };
 
     fn at(second: i64) -> Timestamp {
         Timestamp::from_second(1_800_000_000 + second).unwrap()
@@ -291,6 +302,67 @@ mod tests {
         assert_eq!(audience(&both[..1], &refused, false), both[..1]);
         assert_eq!(audience(&both, &Topic::ChannelRefused("c".into()), false), both);
         assert_eq!(audience(&both, &Topic::SourceDown("a".into()), false), both);
+    }
+
+    struct Hand(Mutex<Timestamp>);
+
+    impl Clock for Hand {
+        fn now(&self) -> Timestamp {
+            *self.0.lock().unwrap()
+        }
+    }
+
+    #[tokio::test]
+    async fn a_source_that_stays_down_is_told_over_the_stores_own_restarts() {
+        let folder = tempfile::tempdir().unwrap();
+        let clock = Arc::new(Hand(Mutex::new(at(0))));
+        let down = || Topic::SourceDown("contoso".into());
+        let start = || {
+            let store: Arc<dyn Store> = Arc::new(Sqlite::open(&folder.path().join("jobrelay.db"), Access::Service).unwrap());
+            Notices {
+                health: Arc::default(),
+                store,
+                clock: Arc::<Hand>::clone(&clock),
+                topics: Topic::all(&["contoso".into()], &["oncall".into()]),
+                notify: vec!["oncall".into()],
+                source_down_after: Duration::from_secs(900),
+                wake: Arc::new(Wake::for_channels(["oncall".into()])),
+            }
+        };
+        let look = async |notices: &Notices, second: i64| {
+            *clock.0.lock().unwrap() = at(second);
+            notices.look(&mut None).await.unwrap();
+            match notices.store.claim(&"oncall".into(), at(second), 10).await.unwrap() {
+                Claim::Ready(batch) => batch.into_iter().map(|one| one.notice.unwrap().title).collect(),
+                Claim::NotBefore(_) | Claim::Empty => Vec::new(),
+            }
+        };
+        let none: [&str; 0] = [];
+        let told = ["contoso can't be read"];
+        let notices = start();
+        notices.health.trouble(down(), "HTTP 503", at(0));
+        assert_eq!(look(&notices, 899).await, none);
+        assert_eq!(look(&notices, 900).await, told);
+        assert_eq!(look(&notices, 2_000).await, told);
+        drop(notices);
+        let notices = start();
+        assert_eq!(look(&notices, 2_100).await, told, "nothing is heard yet");
+        notices.health.trouble(down(), "HTTP 503", at(2_110));
+        assert_eq!(look(&notices, 9_000).await, told);
+        notices.health.fine(&down());
+        let over = ["contoso can't be read", "contoso can be read again"];
+        assert_eq!(look(&notices, 9_001).await, over);
+        assert_eq!(look(&notices, 9_002).await, over);
+        // A source that is taken out of the config while it is down is forgotten, and not told of when it comes back well.
+        notices.health.trouble(down(), "HTTP 503", at(10_000));
+        assert_eq!(look(&notices, 11_000).await.len(), 3);
+        drop(notices);
+        let without = Notices { topics: Topic::all(&[], &["oncall".into()]), ..start() };
+        assert_eq!(look(&without, 12_000).await.len(), 3);
+        drop(without);
+        let notices = start();
+        notices.health.fine(&down());
+        assert_eq!(look(&notices, 13_000).await.len(), 3);
     }
 
     #[test]

@@ -10,6 +10,7 @@ mod delivery;
 mod demo;
 mod mail;
 mod readme;
+mod notices;
 mod relay;
 mod source;
 mod store;

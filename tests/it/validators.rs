@@ -96,11 +96,12 @@ fn files(folder: &Path, contents: impl IntoIterator<Item = String>) -> Vec<PathB
     contents.into_iter().enumerate().map(write).collect()
 }
 
-/// Tells a program with one channel, `it`, of a single job, of jobs with hostile names, and of so many that they are rolled up;
-/// returns once each of their alerts has come to its end on the channel.
+/// Tells a program with one channel, `it`, of a single job, of jobs with hostile names, of so many that they are rolled up,
+/// and of a row that can't be read; returns once each alert has come to its end on the channel, and the notice too.
 async fn tell(channel: &str) -> (Home, Service) {
     let upstream = Upstream::start().await;
-    let config = format!("{}channels:\n  it: {channel}\nserver: {{ listen: '127.0.0.1:0' }}\n", upstream.config());
+    let config =
+        format!("{}channels:\n  it: {channel}\nnotices: {{ notify: [it] }}\nserver: {{ listen: '127.0.0.1:0' }}\n", upstream.config());
     let rules = "\
 rules:
   - name: scan-failed
@@ -140,11 +141,15 @@ rules:
             ended += service.metric(&series).await.unwrap_or_default();
         }
         if ended >= all as f64 {
-            return (home, service);
+            break;
         }
         assert!(began.elapsed() < SOON, "{ended} of {all} alerts have come to their end:\n{}", service.log());
         tokio::time::sleep(Duration::from_millis(50)).await;
     }
+    upstream.put(json!({ "id": "Scan-odd", "state": "what" }));
+    let told = || home.json(&["deliveries", "--format", "json"]).as_array().unwrap().clone();
+    until("the notice is delivered", || told().iter().any(|one| one["kind"] == "notice" && one["outcome"] == "delivered")).await;
+    (home, service)
 }
 
 /// The bodies that a sink took, as files; a roll-up of nearly all jobs must be among them.

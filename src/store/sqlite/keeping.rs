@@ -20,15 +20,15 @@ const PRUNED_AT_ONCE: u32 = 200;
 pub fn tell(tx: &mut Tx<'_>, notice: &Notice, channels: &[Name], now: Timestamp) -> rusqlite::Result<bool> {
     let since: Option<i64> =
         tx.db.prepare_cached("SELECT since FROM trouble WHERE topic = ?1")?.query_row([&notice.topic], |row| row.get(0)).optional()?;
-    let began = match (notice.over, since) {
-        (false, None) => micros(notice.since.unwrap_or(now)),
-        (true, Some(since)) => since,
-        (false, Some(_)) | (true, None) => return Ok(false),
-    };
+    if notice.over != since.is_some() {
+        return Ok(false);
+    }
     if notice.over {
         tx.db.prepare_cached("DELETE FROM trouble WHERE topic = ?1")?.execute([&notice.topic])?;
     } else {
-        tx.db.prepare_cached("INSERT INTO trouble (topic, since) VALUES (?1, ?2)")?.execute(params![notice.topic, began])?;
+        tx.db
+            .prepare_cached("INSERT INTO trouble (topic, since) VALUES (?1, ?2)")?
+            .execute(params![notice.topic, micros(notice.since.unwrap_or(now))])?;
     }
     let json = |error: serde_json::Error| rusqlite::Error::ToSqlConversionFailure(error.into());
     let rule = RuleFacts {
@@ -48,7 +48,7 @@ pub fn tell(tx: &mut Tx<'_>, notice: &Notice, channels: &[Name], now: Timestamp)
                  VALUES (?1, ?2, ?3, ?4, ?5, ?6, 'pending', ?7, ?7)",
             )?
             .execute(params![
-                key("notice", &[&notice.topic, &began.to_string(), edge, channel]),
+                key("notice", &[&notice.topic, &micros(now).to_string(), edge, channel]),
                 channel.as_str(),
                 NotificationKind::Notice.name(),
                 notice.topic,

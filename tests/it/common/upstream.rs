@@ -27,6 +27,10 @@ pub struct Shelf {
     pub faults: Vec<Fault>,
     /// What every page's `nextLink` is, where a test wants another one than its own.
     pub next_link: Option<Value>,
+    /// Whether the credentials are refused, and with them every token handed out before.
+    pub refuses: bool,
+    /// How often they were.
+    pub refused: usize,
     /// Tokens handed out.
     pub tokens: u32,
     /// The queries `/aos/jobs` was asked with, in order.
@@ -99,6 +103,10 @@ async fn token(State(upstream): State<Upstream>, Form(form): Form<HashMap<String
         return (StatusCode::BAD_REQUEST, Json(json!({ "error": "invalid_client" }))).into_response();
     }
     let mut shelf = upstream.shelf.lock().unwrap();
+    if shelf.refuses {
+        shelf.refused += 1;
+        return (StatusCode::BAD_REQUEST, Json(json!({ "error": "invalid_client" }))).into_response();
+    }
     shelf.tokens += 1;
     let token = format!("canary-token-{}", shelf.tokens);
     Json(json!({ "access_token": token, "token_type": "Bearer", "expires_in": 3600 })).into_response()
@@ -108,7 +116,7 @@ async fn jobs(State(upstream): State<Upstream>, Query(query): Query<HashMap<Stri
     let mut shelf = upstream.shelf.lock().unwrap();
     shelf.asked.push(query.clone());
     let expected = format!("Bearer canary-token-{}", shelf.tokens);
-    if headers.get("authorization").is_none_or(|value| value.to_str().unwrap() != expected) {
+    if shelf.refuses || headers.get("authorization").is_none_or(|value| value.to_str().unwrap() != expected) {
         return StatusCode::UNAUTHORIZED.into_response();
     }
     if !shelf.faults.is_empty() {

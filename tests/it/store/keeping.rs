@@ -32,7 +32,15 @@ pub async fn a_notice_is_told_once_at_each_end(place: &dyn Place) {
     assert!(store.tell(notice(true), names(&["a"]), at(3)).await.unwrap());
     assert!(!store.tell(notice(true), names(&["a"]), at(4)).await.unwrap());
     assert_eq!(store.told().await.unwrap(), BTreeMap::new());
-    // The next time it happens is another one; one that knows not since when is told as of now.
+    // The next time it happens is another one, even if it began at the very same instant.
+    assert!(
+        store.tell(notice(false), names(&["c"]), at(4)).await.unwrap() && store.tell(notice(true), names(&["c"]), at(4)).await.unwrap()
+    );
+    assert!(
+        store.tell(notice(false), names(&["c"]), at(5)).await.unwrap() && store.tell(notice(true), names(&["c"]), at(5)).await.unwrap()
+    );
+    assert_eq!(claim(&*store, "c", at(5)).await.len(), 4);
+    // One that knows not since when is told as of now.
     assert!(store.tell(Notice { since: None, ..notice(false) }, names(&["a"]), at(5)).await.unwrap());
     assert_eq!(store.told().await.unwrap().values().copied().collect::<Vec<_>>(), [at(5)]);
 
