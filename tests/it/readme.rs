@@ -4,7 +4,10 @@ use std::{collections::BTreeSet, fs, path::Path, process::Command};
 
 use regex::Regex;
 
-use crate::common::{Home, text, upstream::Upstream};
+use crate::{
+    common::{Home, text, upstream::Upstream},
+    validators::parts,
+};
 
 fn readme() -> String {
     fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("README.md")).unwrap()
@@ -122,8 +125,7 @@ fn promtool_validators_take_its_alerts_and_see_them_fire_where_they_should() {
     let folder = tempfile::tempdir().unwrap();
     fs::write(folder.path().join("rules.yaml"), yaml(&readme(), "groups")).unwrap();
     fs::write(folder.path().join("test.yaml"), WATCHED).unwrap();
-    let promtool = Path::new(env!("CARGO_MANIFEST_DIR")).join("target/parts/promtool");
-    let output = Command::new(promtool).args(["test", "rules", "test.yaml"]).current_dir(folder.path()).output().unwrap();
+    let output = Command::new(parts().join("promtool")).args(["test", "rules", "test.yaml"]).current_dir(folder.path()).output().unwrap();
     assert!(output.status.success(), "{}{}", text(&output.stdout), text(&output.stderr));
 }
 

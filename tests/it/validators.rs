@@ -43,7 +43,7 @@ const HOSTILE: [&str; 10] = [
 const PLAIN_FOR_ALL: &str = "a_b *c* **d** [e](f) `g` ~h~ # i \\ j";
 
 /// The folder that `./test parts` fills.
-fn parts() -> PathBuf {
+pub fn parts() -> PathBuf {
     let folder =
         std::env::var_os("JOBRELAY_PARTS").map_or_else(|| Path::new(env!("CARGO_MANIFEST_DIR")).join("target/parts"), PathBuf::from);
     assert!(folder.join("made").exists(), "{} is not there: `./test parts` installs what this test needs", folder.display());
