@@ -15,4 +15,5 @@ mod relay;
 mod source;
 mod store;
 mod store_faults;
+mod upstream;
 mod validators;

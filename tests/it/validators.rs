@@ -5,8 +5,9 @@
 
 use std::{
     fs,
+    io::{BufRead, BufReader, Lines},
     path::{Path, PathBuf},
-    process::{Command, Output},
+    process::{Child, ChildStdout, Command, Output, Stdio},
     time::{Duration, Instant},
 };
 
@@ -281,6 +282,87 @@ async fn a_real_mail_server_files_every_mail_and_two_readers_agree_on_it() {
         }
     }
     service.kill().await;
+}
+
+/// An OpenID provider with a job list behind its tokens, and what it says of them.
+struct Provider {
+    process: Child,
+    said: Lines<BufReader<ChildStdout>>,
+    url: String,
+}
+
+impl Provider {
+    /// That knows an app by its certificate.
+    fn start(client: &str, certificate: &Path) -> Self {
+        let mut command = Command::new("node");
+        command.arg(script("oidc.cjs")).arg(parts()).arg(format!("{client}={}", certificate.display()));
+        let mut process = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
+        let said = BufReader::new(process.stdout.take().unwrap()).lines();
+        let mut provider = Self { process, said, url: String::new() };
+        provider.url = provider.says()["url"].as_str().unwrap().to_owned();
+        provider
+    }
+
+    /// What it says next.
+    fn says(&mut self) -> Value {
+        serde_json::from_str(&self.said.next().expect("the provider ended").unwrap()).unwrap()
+    }
+}
+
+impl Drop for Provider {
+    fn drop(&mut self) {
+        let _ = self.process.kill();
+        let _ = self.process.wait();
+    }
+}
+
+#[test]
+#[ignore = "needs an OpenID provider: run ./test"]
+fn an_openid_provider_takes_the_certificate_from_either_form_of_file_and_no_other() {
+    let folder = tempfile::tempdir().unwrap();
+    let openssl = |arguments: &str| {
+        let output = Command::new("openssl").args(arguments.split(' ')).current_dir(&folder).output().unwrap();
+        assert!(output.status.success(), "{}", text(&output.stderr));
+    };
+    for name in ["app", "other"] {
+        openssl(&format!("req -x509 -newkey rsa:2048 -nodes -keyout {name}.key -out {name}.crt -days 99 -subj /CN={name}"));
+        openssl(&format!("pkcs12 -export -inkey {name}.key -in {name}.crt -out {name}.pfx -passout pass:canary-password"));
+        let both = ["key", "crt"].map(|part| fs::read_to_string(folder.path().join(format!("{name}.{part}"))).unwrap());
+        fs::write(folder.path().join(format!("{name}.pem")), both.concat()).unwrap();
+    }
+    let mut provider = Provider::start("app", &folder.path().join("app.crt"));
+    let mut check = |certificate: &str, client: &str| {
+        let config = format!(
+            "sources:\n  contoso:\n    kind: aos_scan_jobs\n    base_url: {0}\n    token_url: {0}/connect/token\n    client_id: {client}\n    \
+             certificate: {certificate}\nchannels:\n  hook: {{ kind: webhook, url: 'http://127.0.0.1:9/' }}\n",
+            provider.url
+        );
+        let home = Home::new(&config, "rules: [{ name: failed, when: { state: failed }, notify: [hook] }]\n");
+        for entry in fs::read_dir(&folder).unwrap() {
+            let path = entry.unwrap().path();
+            fs::copy(&path, home.path(path.file_name().unwrap().to_str().unwrap())).unwrap();
+        }
+        let output = home.run(&["check", "--connect"]);
+        let said = text(&output.stdout) + &text(&output.stderr);
+        assert!(!said.contains("canary"), "{said}");
+        let mut provider_says = vec![provider.says()];
+        if output.status.success() {
+            provider_says.push(provider.says());
+        }
+        (output.status.success(), said, Value::from(provider_says))
+    };
+    for good in ["{ path: app.pem }", "{ path: app.pfx, password: canary-password }"] {
+        let (well, said, provider_says) = check(good, "app");
+        assert!(well, "{good}: {said}\n{provider_says}");
+        assert_eq!(provider_says, json!([{ "granted": "app" }, { "read": "app" }]));
+    }
+    for (wrong, client) in
+        [("{ path: other.pem }", "app"), ("{ path: other.pfx, password: canary-password }", "app"), ("{ path: app.pem }", "stranger")]
+    {
+        let (well, said, provider_says) = check(wrong, client);
+        assert!(!well && said.contains("the certificate is not the one uploaded"), "{wrong} of {client}: {said}\n{provider_says}");
+        assert!(provider_says[0]["refused"].is_string(), "{provider_says}");
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

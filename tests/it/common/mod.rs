@@ -4,6 +4,7 @@ pub mod process;
 pub mod sink;
 pub mod smtp;
 pub mod upstream;
+pub mod wire;
 
 use std::{
     fs,

@@ -165,3 +165,18 @@ pub async fn raw(head: &'static str, endless: &'static [u8], hold: bool) -> (Str
     });
     (url, asked)
 }
+
+/// A list whose answers each lack one byte more of a whole one.
+pub async fn cut_shorter_each_time(whole: String) -> String {
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("http://{}", listener.local_addr().unwrap());
+    tokio::spawn(async move {
+        for at in (0..whole.len()).rev() {
+            let (mut connection, _) = listener.accept().await.unwrap();
+            let _ = connection.read(&mut [0; 4096]).await;
+            let _ = connection.write_all(&whole.as_bytes()[..at]).await;
+            let _ = connection.shutdown().await;
+        }
+    });
+    url
+}

@@ -12,7 +12,7 @@ use crate::{
     domain::State as JobState,
     source::{Cursor, Feed, FeedError, Next, oauth},
 };
-use cloud::{Answer, Cloud, SECRET, answer, raw};
+use cloud::{Answer, Cloud, SECRET, answer, cut_shorter_each_time, raw};
 
 fn first() -> Cursor {
     Cursor::Skip { skip: 0, top: 50 }
@@ -228,6 +228,32 @@ async fn a_connection_that_breaks_gives_no_page() {
     let cloud = Cloud::start().await;
     let feed = cloud.feed_of(&raw("HTTP/1.1 200 OK\r\ncontent-length: 99\r\n\r\n{\"jobs\":[]}", &[], false).await.0);
     assert!(matches!(error(&feed).await, FeedError::Unavailable(_)));
+}
+
+#[tokio::test]
+async fn a_body_cut_at_any_byte_is_no_page() {
+    let cloud = Cloud::start().await;
+    let row = r#"{"id":"Scan1","state":3,"startTime":"2024-09-26T05:58:40.4092427+00:00","finishTime":"2024-09-26T05:59:12+00:00"}"#;
+    let body = format!(r#"{{"jobs":[{row}],"nextLink":null,"totalCount":1}}"#);
+    let feed = cloud.feed();
+    for at in 0..body.len() {
+        // A whole answer with a part of a body, as a broken gateway gives it.
+        cloud.then_jobs(answer(200, body[..at].to_owned()));
+        let error = error(&feed).await;
+        assert!(matches!(error, FeedError::Malformed(_)), "cut at {at}: {error}");
+    }
+    cloud.then_jobs(answer(200, body.clone()));
+    assert_eq!(feed.page(&first()).await.unwrap().rows.len(), 1);
+    // A part of an answer, as a broken line gives it: its head is cut too, and its body by length and by chunks.
+    let by_length = format!("HTTP/1.1 200 OK\r\ncontent-length: {}\r\n\r\n{body}", body.len());
+    let by_chunks = format!("HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n{:x}\r\n{body}\r\n0\r\n\r\n", body.len());
+    for whole in [by_length, by_chunks] {
+        let feed = cloud.feed_of(&cut_shorter_each_time(whole.clone()).await);
+        for at in (0..whole.len()).rev() {
+            let error = error(&feed).await;
+            assert!(matches!(error, FeedError::Unavailable(_)), "cut at {at}: {error}");
+        }
+    }
 }
 
 #[tokio::test]
