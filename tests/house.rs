@@ -59,19 +59,21 @@ fn is_for_tests(path: &Path) -> bool {
     path.components().any(|part| TEST_ONLY.iter().any(|name| part.as_os_str() == *name))
 }
 
-fn sources() -> Vec<PathBuf> {
-    fn walk(folder: &Path, found: &mut Vec<PathBuf>) {
-        for entry in fs::read_dir(folder).unwrap() {
-            let path = entry.unwrap().path();
-            if path.is_dir() {
-                walk(&path, found);
-            } else if path.extension().is_some_and(|extension| extension == "rs") {
-                found.push(path);
-            }
+fn rust_files(folder: &Path) -> Vec<PathBuf> {
+    let mut found = Vec::new();
+    for entry in fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() {
+            found.extend(rust_files(&path));
+        } else if path.extension().is_some_and(|extension| extension == "rs") {
+            found.push(path);
         }
     }
-    let mut found = Vec::new();
-    walk(&Path::new(env!("CARGO_MANIFEST_DIR")).join("src"), &mut found);
+    found
+}
+
+fn sources() -> Vec<PathBuf> {
+    let found = rust_files(&Path::new(env!("CARGO_MANIFEST_DIR")).join("src"));
     assert!(found.len() > 20, "the sources were not found");
     found
 }
@@ -170,4 +172,25 @@ fn no_file_has_grown_into_several_rooms() {
         })
         .collect();
     assert!(long.is_empty(), "files over {LINES} lines:\n{}", long.join("\n"));
+}
+
+/// The names of tests on a page: whatever stands between backticks as a path that ends in a sentence.
+fn tests_named(page: &str) -> Vec<&str> {
+    let quoted = page.split('`').skip(1).step_by(2).filter(|word| word.contains("::") && !word.contains(' '));
+    quoted.filter_map(|path| path.rsplit("::").next()).filter(|name| name.matches('_').count() > 1).collect()
+}
+
+#[test]
+fn every_test_that_the_page_on_faults_names_is_there() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let page = fs::read_to_string(root.join("docs/faults.md")).unwrap();
+    let named = tests_named(&page);
+    assert!(named.len() > 50, "the page names {} tests", named.len());
+    let code: String = rust_files(&root.join("src"))
+        .into_iter()
+        .chain(rust_files(&root.join("tests")))
+        .map(|path| fs::read_to_string(path).unwrap())
+        .collect();
+    let missing: Vec<&str> = named.into_iter().filter(|name| !code.contains(&format!("fn {name}("))).collect();
+    assert!(missing.is_empty(), "docs/faults.md names tests that are not there: {missing:?}");
 }

@@ -51,6 +51,33 @@ fn a_scan_of_ten_days_is_told_within_a_period_of_its_end_beneath_20_000_newer_jo
 }
 
 #[test]
+fn a_row_that_shows_up_late_is_told_within_a_period_and_one_later_than_the_look_back_by_the_next_whole_reading() {
+    in_virtual_time(async {
+        let mut scene = Scene::new(Desk::new(old(400)), every_end());
+        scene.start().await;
+        scene.pass(10 * HOUR.unsigned_abs()).await;
+        let now = scene.desk.second();
+        // Enough rows, within the look-back and behind it, that no page shows the latest one by chance.
+        for n in 0..400 {
+            scene.desk.put(job(format!("Job{n:03}"), State::Skipped, now - n * 60, Some(now - n * 60 + 30)));
+        }
+        scene.pass(SOON).await;
+        let told = |scene: &Scene, id: &str| scene.store.told().iter().any(|(_, told, _)| told == id);
+        for late in [5 * 60, 5 * HOUR] {
+            let id = format!("Late{late}");
+            scene.desk.put(job(id.clone(), State::Failed, now - late, Some(now - late + 30)));
+            scene.pass(SOON).await;
+            assert!(told(&scene, &id), "{late} s late");
+        }
+        scene.desk.put(job("Latest", State::Failed, now - 9 * HOUR, Some(now - 8 * HOUR)));
+        scene.pass(SOON).await;
+        assert!(!told(&scene, "Latest"), "it was met by chance: this test shows nothing");
+        scene.pass(6 * HOUR.unsigned_abs()).await;
+        assert!(told(&scene, "Latest"));
+    });
+}
+
+#[test]
 fn a_scan_stuck_for_sixty_days_is_told_of_once_costs_little_and_its_end_is_told() {
     in_virtual_time(async {
         let mut scene = Scene::new(Desk::new(old(300).chain([job("Stuck", State::Running, -60, None)])), by_state());
