@@ -284,7 +284,7 @@ async fn a_real_mail_server_files_every_mail_and_two_readers_agree_on_it() {
     service.kill().await;
 }
 
-/// An OpenID provider with a job list behind its tokens, and what it says of them.
+/// An `OpenID` provider with a job list behind its tokens, and what it says of them.
 struct Provider {
     process: Child,
     said: Lines<BufReader<ChildStdout>>,
@@ -299,7 +299,8 @@ impl Provider {
         let mut process = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
         let said = BufReader::new(process.stdout.take().unwrap()).lines();
         let mut provider = Self { process, said, url: String::new() };
-        provider.url = provider.says()["url"].as_str().unwrap().to_owned();
+        let url = provider.says()["url"].clone();
+        provider.url.push_str(url.as_str().unwrap());
         provider
     }
 
