@@ -5,7 +5,7 @@ use std::fs;
 use serde_json::{Value, json};
 
 use crate::common::{
-    Home, Service,
+    Home, SOON, Service,
     sink::{Answer, Sink},
     text, until,
     upstream::{Upstream, job},
@@ -46,7 +46,7 @@ impl World {
     async fn refused(&self, more: usize) {
         let refused = || self.upstream.shelf.lock().unwrap().refused;
         let target = refused() + more;
-        until("the credentials are refused", || refused() >= target).await;
+        until("no token is handed out", || refused() >= target).await;
     }
 }
 
@@ -83,7 +83,14 @@ async fn refused_credentials_are_told_once_and_once_more_when_they_are_accepted(
     world.refused(2).await;
     assert_eq!((titles(&world.first).len(), titles(&world.second).len()), (1, 1), "a restart tells nothing twice");
 
-    world.upstream.shelf.lock().unwrap().refuses = false;
+    // Where no one answers, no one accepts either.
+    world.upstream.shelf.lock().unwrap().down = true;
+    world.refused(2).await;
+    assert_eq!(titles(&world.first).len(), 1);
+    {
+        let mut shelf = world.upstream.shelf.lock().unwrap();
+        (shelf.down, shelf.refuses) = (false, false);
+    }
     let over = world.first.holds(2).await[1].json();
     assert_eq!((&over["data"]["topic"], &over["data"]["over"]), (&told["data"]["topic"], &json!(true)));
     assert_eq!(over["data"]["since"], told["data"]["since"], "it lasted since before the restart");
@@ -147,7 +154,12 @@ async fn rows_that_can_not_be_read_are_told_once_and_when_there_are_none_any_mor
     assert_eq!(told["data"]["severity"], "warning");
     odd["id"] = json!("Scan-odd-2");
     world.upstream.put(odd.clone());
-    world.upstream.polled(3).await;
+    let both = async {
+        while service.metric("jobrelay_rows_unreadable_total{source=\"contoso\"}").await != Some(2.0) {
+            world.upstream.polled(1).await;
+        }
+    };
+    tokio::time::timeout(SOON, both).await.expect("the other row is read too");
     world.recorded(2).await;
     assert_eq!(titles(&world.first).len(), 1);
     service.kill().await;

@@ -35,7 +35,9 @@ pub struct Shelf {
     pub next_link: Option<Value>,
     /// Whether the credentials are refused, and with them every token handed out before.
     pub refuses: bool,
-    /// How often they were.
+    /// Whether the token endpoint is out of order.
+    pub down: bool,
+    /// How often no token was handed out for either reason.
     pub refused: usize,
     /// What every page's `totalCount` is, likewise.
     pub total_count: Option<Value>,
@@ -130,6 +132,10 @@ async fn token(State(upstream): State<Upstream>, Form(form): Form<HashMap<String
         return (StatusCode::BAD_REQUEST, Json(json!({ "error": "invalid_client" }))).into_response();
     }
     let mut shelf = upstream.shelf.lock().unwrap();
+    if shelf.down {
+        shelf.refused += 1;
+        return StatusCode::SERVICE_UNAVAILABLE.into_response();
+    }
     if shelf.refuses {
         shelf.refused += 1;
         return (StatusCode::BAD_REQUEST, Json(json!({ "error": "invalid_client" }))).into_response();
