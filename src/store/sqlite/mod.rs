@@ -4,8 +4,10 @@ mod fate;
 mod inspection;
 mod intake;
 mod keeping;
+mod ledger;
 mod lists;
 mod outbox;
+mod readers;
 mod schema;
 mod worker;
 
@@ -13,6 +15,7 @@ use std::{
     collections::BTreeMap,
     fs::File,
     path::{Path, PathBuf},
+    sync::Arc,
     time::Duration,
 };
 
@@ -22,13 +25,15 @@ use rusqlite::{Connection, ErrorCode, OpenFlags};
 
 use super::{
     AlertFilter, AlertRow, Claim, DeliveryFilter, Intake, JobFilter, JobRow, Known, OldJob, OpenJob, Pruned, Retry, RollUp, Settlement,
-    SourceRecord, Store, StoreError, Tally,
+    SourceRecord, Store, StoreError, Tally, Verdict,
 };
 use crate::domain::{Delivery, Name, Notice};
 use fate::{Fate, Place, RESTORE};
 use inspection::Inspection;
+use ledger::Ledger;
+use readers::Readers;
 use schema::MigrateError;
-use worker::{Readers, Survives, Writer};
+use worker::{Survives, Writer};
 
 /// Threads that read: one may be busy with a long list while another serves the loops.
 const READERS: usize = 2;
@@ -78,6 +83,8 @@ pub struct Sqlite {
     readers: Readers,
     _inspection: Option<Inspection>,
     fate: Fate,
+    /// What was accepted and is not yet in the tables; only a service sends.
+    ledger: Option<Arc<Ledger>>,
     _lock: Option<File>,
     /// Names this process in leases.
     holder: String,
@@ -128,17 +135,37 @@ impl Sqlite {
         let readers = (0..READERS).map(|_| connect(path, false)).collect::<Result<Vec<_>, _>>().map_err(database)?;
         let readers = Readers::start(readers, fate.clone()).map_err(started)?;
         let place = Place::of(path).map_err(started)?;
-        let writer = Writer::start(connection, place, fate.clone()).map_err(started)?;
-        Ok(Self { writer, readers, _inspection: inspection, fate, _lock: lock, holder: format!("{:016x}", rand::random::<u64>()) })
+        let ledger = match access {
+            Access::Service => Some(Arc::new(Ledger::open(&beside(path, "-sent")).map_err(started)?)),
+            Access::Beside => None,
+        };
+        let writer = Writer::start(connection, place, fate.clone(), ledger.clone()).map_err(started)?;
+        writer.enter();
+        Ok(Self { writer, readers, _inspection: inspection, fate, ledger, _lock: lock, holder: format!("{:016x}", rand::random::<u64>()) })
     }
+}
+
+impl Sqlite {
+    /// Waits until what was accepted so far is in the tables, so that whoever reads them finds what he has been told. A store
+    /// that can't be written can be read all the same: its sums hold, they are only a little old.
+    async fn entered(&self) {
+        if self.ledger.as_ref().is_some_and(|ledger| ledger.has_waiting()) {
+            let _ = self.writer.write(Survives::ProcessDeath, |_| Ok(())).await;
+        }
+    }
+}
+
+/// A file that belongs to the store's.
+fn beside(path: &Path, ending: &str) -> PathBuf {
+    let mut name = path.as_os_str().to_owned();
+    name.push(ending);
+    PathBuf::from(name)
 }
 
 /// Takes the lock that marks the file as served. It lies beside the file and goes with the process, however that ends.
 fn lock(path: &Path) -> Result<File, OpenError> {
-    let mut name = path.as_os_str().to_owned();
-    name.push(".lock");
     let failed = |why: std::io::Error| OpenError::Failed { path: path.to_owned(), why: why.to_string() };
-    let file = File::options().create(true).truncate(false).write(true).open(PathBuf::from(name)).map_err(failed)?;
+    let file = File::options().create(true).truncate(false).write(true).open(beside(path, ".lock")).map_err(failed)?;
     match file.try_lock() {
         Ok(()) => Ok(file),
         Err(std::fs::TryLockError::WouldBlock) => Err(OpenError::InUse(path.to_owned())),
@@ -220,10 +247,23 @@ impl Store for Sqlite {
             nothing => return Ok(nothing),
         }
         let (name, holder) = (channel.clone(), self.holder.clone());
-        self.writer.write(Survives::ProcessDeath, move |tx| outbox::claim(tx, &name, &holder, now, most)).await
+        let claim = self.writer.write(Survives::ProcessDeath, move |tx| outbox::claim(tx, &name, &holder, now, most)).await?;
+        if let (Claim::Ready(batch), Some(ledger)) = (&claim, &self.ledger) {
+            ledger.claimed(batch.iter().map(|notification| (notification.id, notification.key.clone())));
+        }
+        Ok(claim)
     }
 
     async fn settle(&self, settlement: Settlement) -> Result<(), StoreError> {
+        if let Some(ledger) = &self.ledger {
+            if settlement.verdict == Verdict::Delivered && ledger.record(&settlement) {
+                self.writer.enter();
+                return Ok(());
+            }
+            if settlement.verdict != Verdict::Underway {
+                ledger.settled_otherwise(settlement.id);
+            }
+        }
         self.writer.write(Survives::ProcessDeath, move |tx| outbox::settle(tx, &settlement)).await
     }
 
@@ -260,14 +300,17 @@ impl Store for Sqlite {
     }
 
     async fn alerts(&self, filter: AlertFilter) -> Result<Vec<AlertRow>, StoreError> {
+        self.entered().await;
         self.readers.read(move |db| lists::alerts(db, &filter)).await
     }
 
     async fn deliveries(&self, filter: DeliveryFilter) -> Result<Vec<Delivery>, StoreError> {
+        self.entered().await;
         self.readers.read(move |db| lists::deliveries(db, &filter)).await
     }
 
     async fn tally(&self) -> Result<Tally, StoreError> {
+        self.entered().await;
         self.readers.read(lists::tally).await
     }
 

@@ -7,6 +7,7 @@ use rusqlite::{Connection, OptionalExtension, Row, params};
 
 use super::{
     intake::{key, micros, time},
+    ledger::Accepted,
     worker::Tx,
 };
 use crate::{
@@ -185,6 +186,27 @@ pub fn settle(tx: &mut Tx<'_>, settlement: &Settlement) -> rusqlite::Result<()> 
     tx.count("pending", &channel, "", -alerts);
     failpoint::pass(Point::SettleWritten);
     Ok(())
+}
+
+/// Puts an acceptance from the ledger into the tables, unless it is there already, or the number has come to mean another
+/// message (in a database restored from an older copy).
+pub fn enter(tx: &mut Tx<'_>, accepted: &Accepted) -> rusqlite::Result<()> {
+    let same = tx
+        .db
+        .prepare_cached("SELECT 1 FROM notification WHERE id = ?1 AND key = ?2 AND state = 'pending'")?
+        .exists(params![accepted.id, accepted.key])?;
+    if !same {
+        return Ok(());
+    }
+    let settlement = Settlement {
+        id: accepted.id,
+        verdict: Verdict::Delivered,
+        now: accepted.now,
+        attempted: true,
+        answer: accepted.answer.clone(),
+        targets: accepted.targets.clone(),
+    };
+    settle(tx, &settlement)
 }
 
 pub fn let_through(db: &Connection, rule: &Name, most: u32) -> rusqlite::Result<Vec<Timestamp>> {

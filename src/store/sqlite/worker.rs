@@ -1,4 +1,4 @@
-//! The threads that own the connections. Work is handed to them as closures; none of it ever waits on anything but the disk.
+//! The thread that writes. Work is handed to it as closures; none of it ever waits on anything but the disk.
 //!
 //! The writer commits in groups: whatever has queued up while the last commit was on its way to the disk goes into the next
 //! one, so that many small writes share one `fsync`.
@@ -16,7 +16,11 @@ use std::{
 use rusqlite::Connection;
 use tokio::sync::{Semaphore, oneshot};
 
-use super::fate::{Fate, Place};
+use super::{
+    fate::{Fate, Place},
+    ledger::Ledger,
+    outbox,
+};
 use crate::{
     failpoint::{self, Point},
     store::StoreError,
@@ -76,6 +80,16 @@ impl Tx<'_> {
 
 /// How many rules' facts the writer remembers the numbers of.
 const FACTS_REMEMBERED: usize = 20_000;
+
+/// How long accepted messages wait for a commit of their own, if no other comes: so that many share one.
+const LINGER: Duration = Duration::from_millis(5);
+
+/// What the writer is asked for.
+enum Order {
+    Write(Survives, Write),
+    /// To put into the database, soon, what the ledger holds.
+    Enter,
+}
 
 type Finish = Box<dyn FnOnce(Result<(), StoreError>) + Send>;
 /// Gets the error instead of a group where no transaction could be begun.
@@ -138,7 +152,7 @@ impl Group<'_> {
 
 /// The one writer.
 pub struct Writer {
-    queue: Option<Sender<(Survives, Write)>>,
+    queue: Option<Sender<Order>>,
     places: Arc<Semaphore>,
     trouble: Arc<Mutex<Option<StoreError>>>,
     fate: Fate,
@@ -147,10 +161,10 @@ pub struct Writer {
 
 impl Writer {
     /// Starts the thread on a connection that is open and migrated.
-    pub fn start(connection: Connection, place: Place, fate: Fate) -> std::io::Result<Self> {
+    pub fn start(connection: Connection, place: Place, fate: Fate, ledger: Option<Arc<Ledger>>) -> std::io::Result<Self> {
         let (queue, work) = channel();
         let trouble = Arc::new(Mutex::new(None));
-        let desk = Desk { db: connection, place, fate: fate.clone(), trouble: Arc::clone(&trouble) };
+        let desk = Desk { db: connection, place, fate: fate.clone(), trouble: Arc::clone(&trouble), ledger };
         let thread = std::thread::Builder::new().name("store-writer".into()).spawn(move || write_loop(&desk, &work))?;
         Ok(Self { queue: Some(queue), places: Arc::new(Semaphore::new(QUEUE)), trouble, fate, thread: Some(thread) })
     }
@@ -171,9 +185,15 @@ impl Writer {
                 drop(place);
             })
         });
-        self.queue.as_ref().ok_or(StoreError::Closed)?.send((survives, work)).map_err(|_| StoreError::Closed)?;
+        self.queue.as_ref().ok_or(StoreError::Closed)?.send(Order::Write(survives, work)).map_err(|_| StoreError::Closed)?;
         let result = answer.await.map_err(|_| StoreError::Closed)?;
         result.inspect_err(|error| self.fate.note(error))
+    }
+
+    /// Has what the ledger holds put into the database soon, and does not wait for it.
+    pub fn enter(&self) {
+        // A writer that is gone entered everything before it went.
+        let _ = self.queue.as_ref().map(|queue| queue.send(Order::Enter));
     }
 
     /// Why the last commit failed, if it did.
@@ -198,9 +218,14 @@ struct Desk {
     place: Place,
     fate: Fate,
     trouble: Arc<Mutex<Option<StoreError>>>,
+    ledger: Option<Arc<Ledger>>,
 }
 
 impl Desk {
+    fn has_waiting(&self) -> bool {
+        self.ledger.as_ref().is_some_and(|ledger| ledger.has_waiting())
+    }
+
     fn in_trouble(&self) -> bool {
         self.trouble.lock().unwrap_or_else(PoisonError::into_inner).is_some()
     }
@@ -228,39 +253,58 @@ impl Desk {
     }
 }
 
-fn write_loop(desk: &Desk, work: &Receiver<(Survives, Write)>) {
+fn write_loop(desk: &Desk, work: &Receiver<Order>) {
     let mut unsynced: Option<Instant> = None;
+    let mut enter_by: Option<Instant> = None;
     let mut full = true;
     let mut facts = HashMap::new();
     loop {
-        let first = match unsynced {
+        let sync_by = unsynced.map(|since| since + SYNC_WITHIN);
+        let first = match [sync_by, enter_by].into_iter().flatten().min() {
             None => work.recv_timeout(if desk.in_trouble() { PROBE_TROUBLE_EVERY } else { PROBE_EVERY }),
-            Some(since) => work.recv_timeout(SYNC_WITHIN.saturating_sub(since.elapsed())),
+            Some(due) => work.recv_timeout(due.saturating_duration_since(Instant::now())),
         };
         let mut group: Vec<(Survives, Write)> = Vec::new();
-        match first {
-            Ok(one) => {
-                group.push(one);
-                group.extend(work.try_iter().take(GROUP - 1));
+        let mut take = |order| match order {
+            Order::Write(survives, write) => group.push((survives, write)),
+            Order::Enter => enter_by = enter_by.or_else(|| Some(Instant::now() + LINGER)),
+        };
+        let idle = matches!(first, Err(RecvTimeoutError::Timeout));
+        let ended = match first {
+            Ok(order) => {
+                take(order);
+                work.try_iter().take(GROUP - 1).for_each(take);
+                false
             }
-            Err(RecvTimeoutError::Timeout) => {}
-            Err(RecvTimeoutError::Disconnected) => {
-                if unsynced.is_some() {
-                    desk.report(commit(desk, Vec::new(), Survives::PowerCut, &mut full, &mut facts));
-                }
-                return;
+            Err(RecvTimeoutError::Timeout) => false,
+            Err(RecvTimeoutError::Disconnected) => true,
+        };
+        if ended {
+            if unsynced.is_some() || desk.has_waiting() {
+                desk.report(commit(desk, Vec::new(), Survives::PowerCut, &mut full, &mut facts));
             }
+            if let Some(ledger) = &desk.ledger {
+                ledger.close();
+            }
+            return;
         }
-        let overdue = unsynced.is_some_and(|since| since.elapsed() >= SYNC_WITHIN);
-        let asked = group.iter().map(|(survives, _)| *survives).max().unwrap_or(Survives::PowerCut);
+        let now = Instant::now();
+        let overdue = sync_by.is_some_and(|due| due <= now);
+        let probes = idle && sync_by.is_none() && enter_by.is_none();
+        if group.is_empty() && !overdue && !probes && enter_by.is_none_or(|due| due > now) {
+            continue;
+        }
+        let least = if probes { Survives::PowerCut } else { Survives::ProcessDeath };
+        let asked = group.iter().map(|(survives, _)| *survives).max().unwrap_or(least);
         let survives = if overdue { Survives::PowerCut } else { asked };
         let result = commit(desk, group, survives, &mut full, &mut facts);
+        enter_by = result.is_err().then(|| now + SYNC_WITHIN).filter(|_| desk.has_waiting());
         unsynced = match (survives, &result) {
-            (Survives::ProcessDeath, Ok(())) => unsynced.or_else(|| Some(Instant::now())),
+            (Survives::ProcessDeath, Ok(())) => unsynced.or(Some(now)),
             (Survives::ProcessDeath, Err(_)) => unsynced,
             (Survives::PowerCut, Ok(())) => None,
             // The disk refused: the next try is due after another interval, not at once.
-            (Survives::PowerCut, Err(_)) => unsynced.map(|_| Instant::now()),
+            (Survives::PowerCut, Err(_)) => unsynced.map(|_| now),
         };
         desk.report(result.and_then(|()| desk.checkpoint()));
     }
@@ -277,6 +321,7 @@ fn commit(
 ) -> Result<(), StoreError> {
     let db = &desk.db;
     let mut finishes = Vec::with_capacity(group.len());
+    let accepted = desk.ledger.as_ref().map(|ledger| ledger.waiting()).unwrap_or_default();
     let result = (|| {
         if let Some(error) = desk.fate.sealed() {
             return Err(error);
@@ -289,10 +334,14 @@ fn commit(
         }
         db.prepare_cached("BEGIN IMMEDIATE")?.execute([])?;
         let mut shared = Group { db, tally: HashMap::new(), facts, undone: None };
+        // Before all else, so that a claim in this very group passes over what has been sent.
+        for one in &accepted {
+            shared.attempt(|tx| outbox::enter(tx, one))?;
+        }
         for (_, write) in group.drain(..) {
             finishes.push(write(Ok(&mut shared)));
         }
-        if finishes.is_empty() {
+        if finishes.is_empty() && accepted.is_empty() {
             // Nothing but a real write makes the log be synced.
             shared.tally.insert(("synced", String::new(), String::new()), 1);
         }
@@ -309,6 +358,9 @@ fn commit(
         // Where even this fails, the next BEGIN does, and is told.
         let _ = db.execute_batch("ROLLBACK");
     }
+    if let (Ok(()), Some(ledger)) = (&result, &desk.ledger) {
+        ledger.entered(accepted.len());
+    }
     if let Err(error) = &result {
         facts.clear();
         finishes.extend(group.into_iter().map(|(_, write)| write(Err(error.clone()))));
@@ -317,68 +369,6 @@ fn commit(
         finish(result.clone());
     }
     result
-}
-
-type Read = Box<dyn FnOnce(&Connection) + Send>;
-
-/// The readers: each sees the last committed state, and none is in the writer's way.
-pub struct Readers {
-    queue: Option<Sender<Read>>,
-    fate: Fate,
-    threads: Vec<JoinHandle<()>>,
-}
-
-impl Readers {
-    /// Starts one thread a connection.
-    pub fn start(connections: Vec<Connection>, fate: Fate) -> std::io::Result<Self> {
-        let (queue, work) = channel::<Read>();
-        let work = Arc::new(Mutex::new(work));
-        let mut threads = Vec::with_capacity(connections.len());
-        for connection in connections {
-            let work = Arc::clone(&work);
-            threads.push(std::thread::Builder::new().name("store-reader".into()).spawn(move || {
-                loop {
-                    let next = work.lock().unwrap_or_else(PoisonError::into_inner).recv();
-                    match next {
-                        Ok(read) => read(&connection),
-                        Err(_) => return,
-                    }
-                }
-            })?);
-        }
-        Ok(Self { queue: Some(queue), fate, threads })
-    }
-
-    /// Runs `read` in a transaction of its own: all it sees is of one moment.
-    pub async fn read<T: Send + 'static>(
-        &self,
-        read: impl FnOnce(&Connection) -> rusqlite::Result<T> + Send + 'static,
-    ) -> Result<T, StoreError> {
-        let (reply, answer) = oneshot::channel();
-        let work: Read = Box::new(move |db| {
-            let result = (|| {
-                let moment = db.unchecked_transaction()?;
-                let value = read(&moment)?;
-                moment.finish()?;
-                Ok::<T, rusqlite::Error>(value)
-            })();
-            // The caller may have gone away.
-            let _ = reply.send(result.map_err(StoreError::from));
-        });
-        self.queue.as_ref().ok_or(StoreError::Closed)?.send(work).map_err(|_| StoreError::Closed)?;
-        let result = answer.await.map_err(|_| StoreError::Closed)?;
-        result.inspect_err(|error| self.fate.note(error))
-    }
-}
-
-impl Drop for Readers {
-    fn drop(&mut self) {
-        drop(self.queue.take());
-        for thread in self.threads.drain(..) {
-            // A panic of the thread was reported when it happened.
-            let _ = thread.join();
-        }
-    }
 }
 
 #[cfg(test)]

@@ -173,18 +173,16 @@ async fn alone(point: Point) -> (World, Vec<world::Entry>) {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn killed_between_the_answer_and_its_record_one_message_comes_twice_under_one_id() {
-    for point in [Point::Sent, Point::SettleWritten] {
-        let (world, before) = alone(point).await;
-        let entries = world.journals["bulk"].entries();
-        assert_eq!((before.len(), entries.len()), (1, 2), "{}", point.name());
-        assert_eq!(entries[0].key, entries[1].key, "{}", point.name());
-        assert!(!entries[0].key.is_empty());
-    }
+    let (world, before) = alone(Point::Sent).await;
+    let entries = world.journals["bulk"].entries();
+    assert_eq!((before.len(), entries.len()), (1, 2));
+    assert_eq!(entries[0].key, entries[1].key);
+    assert!(!entries[0].key.is_empty());
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn killed_before_the_send_or_after_its_record_one_message_comes_once() {
-    for (point, sent) in [(Point::Claimed, 0), (Point::Sending, 0), (Point::Settled, 1)] {
+    for (point, sent) in [(Point::Claimed, 0), (Point::Sending, 0), (Point::Settled, 1), (Point::SettleWritten, 1)] {
         let (world, before) = alone(point).await;
         assert_eq!((before.len(), world.journals["bulk"].entries().len()), (sent, 1), "{}", point.name());
     }

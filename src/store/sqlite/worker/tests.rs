@@ -18,7 +18,7 @@ fn writer(folder: &tempfile::TempDir, spare: u32) -> (Writer, Connection) {
         .unwrap();
     let pages: u32 = connection.query_row("PRAGMA page_count", [], |row| row.get(0)).unwrap();
     connection.execute_batch(&format!("PRAGMA max_page_count = {}", pages + spare)).unwrap();
-    (Writer::start(connection, Place::of(&path).unwrap(), Fate::default()).unwrap(), open())
+    (Writer::start(connection, Place::of(&path).unwrap(), Fate::default(), None).unwrap(), open())
 }
 
 async fn put(writer: &Writer, bytes: i64) -> Result<(), StoreError> {
