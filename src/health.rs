@@ -104,6 +104,8 @@ impl Health {
             let entry = known.entry(topic).or_default();
             let new = entry.is_none();
             let trouble = entry.get_or_insert_with(|| Trouble { since: now, why: String::new() });
+            // A clock that was set back must not put off for years that it is told.
+            trouble.since = trouble.since.min(now);
             why.clone_into(&mut trouble.why);
             new
         };
@@ -138,5 +140,19 @@ impl Health {
 
     fn board(&self) -> MutexGuard<'_, BTreeMap<Topic, Option<Trouble>>> {
         self.known.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_trouble_keeps_its_first_instant_unless_the_clock_is_set_back() {
+        let (health, topic) = (Health::default(), Topic::StoreUnwritable);
+        for (now, since) in [(1_000, 1_000), (1_500, 1_000), (-9_000, -9_000), (-8_000, -9_000)] {
+            health.trouble(topic.clone(), "full", Timestamp::from_second(now).unwrap());
+            assert_eq!(health.troubles()[&topic].since.as_second(), since);
+        }
     }
 }

@@ -279,6 +279,19 @@ async fn one_that_waits_keeps_those_behind_it_waiting(place: &dyn Place) {
     assert_eq!(store.claim(&"a".into(), at(31), 10).await.unwrap(), Claim::NotBefore(at(90)));
 }
 
+async fn a_clock_set_back_by_years_stops_nothing(place: &dyn Place) {
+    let store = place.open().await;
+    fail(&*store, at(0), &["Scan-1", "Scan-2"], &["a"]).await;
+    let years = |n: i64| at(n * 365 * 24 * 3_600);
+    let batch = claim(&*store, "a", at(0)).await;
+    settle(&*store, batch[0].id, at(0), Verdict::Again(at(30))).await;
+    assert_eq!(each_job(&claim(&*store, "a", years(-10)).await), [["Scan-1"], ["Scan-2"]]);
+    // A wait that was asked for by the clock as it is now holds.
+    settle(&*store, batch[0].id, years(-10), Verdict::Again(years(-10) + std::time::Duration::from_secs(24 * 3_600))).await;
+    assert!(matches!(store.claim(&"a".into(), years(-10), 10).await.unwrap(), Claim::NotBefore(_)));
+    assert_eq!(each_job(&claim(&*store, "a", years(10)).await), [["Scan-1"], ["Scan-2"]]);
+}
+
 async fn a_lease_keeps_others_off_until_it_runs_out(place: &dyn Place) {
     let store = place.open().await;
     fail(&*store, at(0), &["Scan-1"], &["a"]).await;
@@ -483,8 +496,8 @@ macro_rules! suite {
                 the_same_page_twice_is_one_alert, an_alert_is_unique_by_rule_source_job_and_run,
                 what_is_known_of_a_job_is_what_was_last_taken_in, a_page_is_taken_in_whole, a_job_is_open_until_it_ends,
                 a_source_keeps_its_first_cut_and_its_furthest_watermark, a_channel_gets_its_own_in_order_once_due,
-                one_that_waits_keeps_those_behind_it_waiting, a_lease_keeps_others_off_until_it_runs_out, an_ending_is_for_good,
-                recipients_that_are_done_stay_done, a_roll_up_carries_what_was_held_and_ends_with_it,
+                one_that_waits_keeps_those_behind_it_waiting, a_clock_set_back_by_years_stops_nothing,
+                a_lease_keeps_others_off_until_it_runs_out, an_ending_is_for_good, recipients_that_are_done_stay_done, a_roll_up_carries_what_was_held_and_ends_with_it,
                 a_dead_roll_up_is_sent_again_whole, the_dead_are_sent_again_and_the_living_at_once,
                 what_was_let_through_is_told_oldest_first, what_was_held_is_held_after_a_restart, a_kill_loses_nothing,
                 lists_are_cut_to_what_was_asked_for, a_notice_is_told_once_at_each_end,

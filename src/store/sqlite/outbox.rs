@@ -18,19 +18,29 @@ use crate::{
 
 /// How long a claim holds. In this backend one process owns the file, and a start voids older leases.
 const LEASE_MICROS: i64 = 60_000_000;
+/// No attempt puts the next one off for longer: a channel may ask for a day, and a little is left for what is under way.
+const LONGEST_WAIT_MICROS: i64 = 25 * 3_600 * 1_000_000;
 /// How many of a roll-up's alerts are loaded to be named in it; the rest are counted.
 pub const ROLL_UP_NAMED: u32 = 1_000;
 
+/// Whether its time is yet to come. One never tried is due at once, and a time further off than any wait means that the clock
+/// was set back.
+fn waits(due: i64, attempts: u32, now: Timestamp) -> bool {
+    attempts > 0 && (1..=LONGEST_WAIT_MICROS).contains(&due.saturating_sub(micros(now)))
+}
+
 /// Whether the first in a channel's line may be sent. `Ready` is empty here: it only says that a claim is worthwhile.
 pub fn first_due(db: &Connection, channel: &Name, holder: &str, now: Timestamp) -> rusqlite::Result<Claim> {
-    let first: Option<(i64, Option<String>, Option<i64>)> = db
-        .prepare_cached("SELECT due, holder, lease FROM notification WHERE channel = ?1 AND state = 'pending' ORDER BY id LIMIT 1")?
-        .query_row([channel.as_str()], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))
+    let first: Option<(i64, u32, Option<String>, Option<i64>)> = db
+        .prepare_cached(
+            "SELECT due, attempts, holder, lease FROM notification WHERE channel = ?1 AND state = 'pending' ORDER BY id LIMIT 1",
+        )?
+        .query_row([channel.as_str()], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?)))
         .optional()?;
     Ok(match first {
         None => Claim::Empty,
-        Some((due, ..)) if due > micros(now) => Claim::NotBefore(time(due)),
-        Some((_, Some(other), Some(lease))) if other != holder && lease > micros(now) => Claim::NotBefore(time(lease)),
+        Some((due, attempts, ..)) if waits(due, attempts, now) => Claim::NotBefore(time(due)),
+        Some((_, _, Some(other), Some(lease))) if other != holder && lease > micros(now) => Claim::NotBefore(time(lease)),
         Some(_) => Claim::Ready(Vec::new()),
     })
 }
@@ -52,7 +62,7 @@ pub fn claim(tx: &Tx<'_>, channel: &Name, holder: &str, now: Timestamp, most: u3
     let mut ready = Vec::with_capacity(rows.len());
     for (mut notification, alert, due) in rows {
         // What waits for its time keeps those behind it waiting, too: a channel is told things in order.
-        if due > micros(now) {
+        if waits(due, notification.attempts, now) {
             break;
         }
         match alert {
