@@ -97,6 +97,7 @@ pub async fn run(config: Config, clock: Arc<dyn Clock>, stop: CancellationToken)
         loops.spawn(intake.run(stop.clone()));
     }
     for channel in config.channels {
+        let line = store.line(&channel.name).await.map_err(|error| error.to_string())?;
         let courier = Courier {
             channel: channel
                 .settings
@@ -105,13 +106,15 @@ pub async fn run(config: Config, clock: Arc<dyn Clock>, stop: CancellationToken)
             name: channel.name,
             rate: channel.rate,
             give_up_after: channel.give_up_after,
+            fallback: channel.fallback,
+            line,
             store: Arc::clone(&store),
             clock: Arc::clone(&clock),
             metrics: Arc::clone(&metrics),
             health: Arc::clone(&health),
             wake: Arc::clone(&wake),
         };
-        loops.spawn(courier.run(stop.clone()));
+        loops.spawn(courier.recalled().run(stop.clone()));
     }
     let (notify, source_down_after) = config.notices.map_or_else(|| (Vec::new(), NEVER), |n| (n.notify, n.source_down_after));
     let notices = Notices {

@@ -112,6 +112,7 @@ pub fn notification(kind: NotificationKind, rule: &RuleFacts, jobs: Vec<Job>, mo
         rule: rule.clone(),
         alerts,
         notice: None,
+        undelivered: None,
         total,
         created: now(),
         attempts: 0,

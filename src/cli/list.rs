@@ -269,7 +269,7 @@ pub fn deliveries(args: &DeliveryArgs, config: &Path) -> ExitCode {
                     ([], n) => n.to_string(),
                 };
                 let answer = match (&row.answer, row.rolled_into) {
-                    (_, Some(into)) => format!("in roll-up {into}"),
+                    (_, Some(into)) => format!("in message {into}"),
                     (Some(answer), None) => answer.clone(),
                     (None, None) => String::new(),
                 };

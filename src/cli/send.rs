@@ -143,6 +143,7 @@ fn sample(channel: Name, rule: RuleFacts, job: Job) -> Notification {
         rule: rule.clone(),
         alerts: vec![Alert { id: 0, run: 1, rule, job, created: now }],
         notice: None,
+        undelivered: None,
         total: 1,
         created: now,
         attempts: 0,

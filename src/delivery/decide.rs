@@ -2,52 +2,71 @@
 
 use std::time::Duration;
 
-use jiff::Timestamp;
-
-use super::backoff;
-use crate::{
-    domain::{Outcome, Refusal, TargetEnd},
-    store::Verdict,
-};
+use super::breaker::Trouble;
+use crate::domain::{Outcome, Refusal, TargetEnd, format_duration};
 
 /// What is known once an attempt has been made at every recipient that still needed one.
 #[derive(Debug)]
 pub struct Facts<'f> {
     /// The recipients that are done, now or before.
     pub ended: &'f [TargetEnd],
-    /// What the others answered, in the order of asking; empty if all are done.
+    /// What the others answered, in the order of asking.
     pub open: &'f [Outcome],
-    /// Attempts made, this one included.
-    pub attempts: u32,
-    /// How long it has waited between attempts.
+    /// Why recipients were not asked, where any was not: they rest after trouble of their own.
+    pub resting: Option<&'f str>,
+    /// How long it has waited aside.
     pub waited: Duration,
     /// How long it is tried.
     pub give_up_after: Duration,
-    /// The present.
-    pub now: Timestamp,
-    /// Uniform in 0..1.
-    pub chance: f64,
 }
 
-/// Decides, with the line that is kept as the channel's answer.
+/// What is to become of it.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Decision {
+    /// It is at its end: accepted by any recipient, or dead.
+    End {
+        /// Whether anyone has it.
+        accepted: bool,
+        /// The line that is kept as the channel's answer.
+        answer: String,
+    },
+    /// The trouble is the channel's: all that is for it waits.
+    Shut(Trouble),
+    /// The trouble is that of some recipients: the others' messages pass.
+    Aside(String),
+}
+
+/// Decides.
 #[must_use]
-pub fn decide(facts: &Facts<'_>) -> (Verdict, String) {
-    let refused_channel = facts.open.iter().find(|outcome| matches!(outcome, Outcome::Refused { what: Refusal::Channel, .. }));
-    if let Some(outcome) = refused_channel {
-        // Nothing held for a refused channel is given up: whoever mends the channel gets it.
-        return (Verdict::Held(later(facts.now, backoff::until_probe(facts.chance))), outcome.answer().to_owned());
+pub fn decide(facts: &Facts<'_>) -> Decision {
+    for outcome in facts.open {
+        if let Outcome::Refused { what: Refusal::Channel, why } = outcome {
+            return Decision::Shut(Trouble { refused: true, asked: None, answer: why.clone() });
+        }
     }
-    let Some(last) = facts.open.last() else {
-        let accepted = facts.ended.iter().any(|end| end.accepted);
-        return (if accepted { Verdict::Delivered } else { Verdict::Dead }, told(facts.ended));
+    let last = facts.open.last().map(Outcome::answer);
+    let Some(answer) = last.or(facts.resting) else {
+        return Decision::End { accepted: accepted(facts.ended), answer: told(facts.ended) };
     };
-    if facts.waited >= facts.give_up_after {
-        let accepted = facts.ended.iter().any(|end| end.accepted);
-        let answer = format!("given up after {}: {}", crate::domain::format_duration(facts.give_up_after), last.answer());
-        return (if accepted { Verdict::Delivered } else { Verdict::Dead }, answer);
+    // Where nobody answered, the server is in trouble; where one did, the recipient is.
+    if last.is_some() && facts.ended.is_empty() {
+        let asked = facts.open.iter().filter_map(|outcome| if let Outcome::Retry { after, .. } = outcome { *after } else { None }).max();
+        return Decision::Shut(Trouble { refused: false, asked, answer: answer.to_owned() });
     }
-    let asked = facts.open.iter().filter_map(|outcome| if let Outcome::Retry { after, .. } = outcome { *after } else { None }).max();
-    (Verdict::Again(later(facts.now, backoff::after_failure(facts.attempts, asked, facts.chance))), last.answer().to_owned())
+    if facts.waited >= facts.give_up_after {
+        return Decision::End { accepted: accepted(facts.ended), answer: given_up(facts.give_up_after, answer) };
+    }
+    Decision::Aside(answer.to_owned())
+}
+
+/// The answer of a message that was tried for long enough.
+#[must_use]
+pub fn given_up(after: Duration, answer: &str) -> String {
+    format!("given up after {}: {answer}", format_duration(after))
+}
+
+fn accepted(ended: &[TargetEnd]) -> bool {
+    ended.iter().any(|end| end.accepted)
 }
 
 /// The recipients' answers in one line: a refusal is named with its recipient, an acceptance told once.
@@ -58,10 +77,6 @@ fn told(ended: &[TargetEnd]) -> String {
         .map(|end| if end.target.is_empty() { end.answer.clone() } else { format!("{} refused: {}", end.target, end.answer) });
     let accepted = ended.iter().find(|end| end.accepted).map(|end| end.answer.clone());
     accepted.into_iter().chain(refused).collect::<Vec<_>>().join("; ")
-}
-
-fn later(now: Timestamp, wait: Duration) -> Timestamp {
-    now.checked_add(wait).unwrap_or(Timestamp::MAX)
 }
 
 #[cfg(test)]
@@ -77,47 +92,55 @@ mod tests {
     }
 
     #[track_caller]
-    fn check(ended: &[TargetEnd], open: &[Outcome], waited: u64, expected: Verdict, answer: &str) {
-        let now = Timestamp::from_second(1_000_000).unwrap();
-        let facts = Facts {
-            ended,
-            open,
-            attempts: 1,
-            waited: Duration::from_secs(waited),
-            give_up_after: Duration::from_secs(3_600),
-            now,
-            chance: 0.5,
-        };
-        assert_eq!(decide(&facts), (expected, answer.to_owned()));
+    fn check(ended: &[TargetEnd], open: &[Outcome], waited: u64, expected: &Decision) {
+        check_resting(ended, open, None, waited, expected);
     }
 
-    fn at(second: i64) -> Verdict {
-        Verdict::Again(Timestamp::from_second(1_000_000 + second).unwrap())
+    #[track_caller]
+    fn check_resting(ended: &[TargetEnd], open: &[Outcome], resting: Option<&str>, waited: u64, expected: &Decision) {
+        let (waited, give_up_after) = (Duration::from_secs(waited), Duration::from_secs(3_600));
+        assert_eq!(&decide(&Facts { ended, open, resting, waited, give_up_after }), expected);
+    }
+
+    fn ends(accepted: bool, answer: &str) -> Decision {
+        Decision::End { accepted, answer: answer.into() }
+    }
+
+    fn shut(asked: Option<u64>) -> Decision {
+        Decision::Shut(Trouble { refused: false, asked: asked.map(Duration::from_secs), answer: "HTTP 503".into() })
     }
 
     #[test]
     fn one_recipient_that_accepts_is_a_delivery() {
-        check(&[end("", true)], &[], 0, Verdict::Delivered, "250 ok");
-        check(&[end("a@x", true), end("b@x", false)], &[], 0, Verdict::Delivered, "250 ok; b@x refused: 550 no such user");
+        check(&[end("", true)], &[], 0, &ends(true, "250 ok"));
+        check(&[end("a@x", true), end("b@x", false)], &[], 0, &ends(true, "250 ok; b@x refused: 550 no such user"));
     }
 
     #[test]
     fn none_that_accepts_is_a_dead_letter() {
-        check(&[end("", false)], &[], 0, Verdict::Dead, "550 no such user");
+        check(&[end("", false)], &[], 0, &ends(false, "550 no such user"));
     }
 
     #[test]
-    fn trouble_is_tried_again_not_before_it_was_asked_for() {
-        check(&[], &[retry(None)], 0, at(5), "HTTP 503");
-        check(&[], &[retry(Some(120))], 0, at(120), "HTTP 503");
-        check(&[end("a@x", true)], &[retry(Some(7))], 0, at(7), "HTTP 503");
+    fn trouble_is_the_channels_where_nobody_answers() {
+        check(&[], &[retry(None)], 0, &shut(None));
+        check(&[], &[retry(Some(120)), retry(None)], 0, &shut(Some(120)));
+        check_resting(&[], &[retry(Some(7))], Some("452 full"), 0, &shut(Some(7)));
     }
 
     #[test]
-    fn it_is_given_up_in_the_end_but_never_for_a_refused_channel() {
-        check(&[], &[retry(None)], 3_600, Verdict::Dead, "given up after 1h: HTTP 503");
+    fn trouble_is_the_recipients_where_another_answers() {
+        check(&[end("a@x", true)], &[retry(Some(7))], 0, &Decision::Aside("HTTP 503".into()));
+        check(&[end("a@x", false)], &[retry(None), retry(None)], 0, &Decision::Aside("HTTP 503".into()));
+        check_resting(&[end("a@x", true)], &[], Some("452 full"), 0, &Decision::Aside("452 full".into()));
+        check_resting(&[end("a@x", true)], &[], Some("452 full"), 3_600, &ends(true, "given up after 1h: 452 full"));
+    }
+
+    #[test]
+    fn a_channel_that_refuses_is_shut_whatever_some_recipients_said() {
         let gone = Outcome::Refused { what: Refusal::Channel, why: "HTTP 404: no_service".into() };
-        let probe = Verdict::Held(Timestamp::from_second(1_003_600).unwrap());
-        check(&[], &[gone], 999_999, probe, "HTTP 404: no_service");
+        let shut = Decision::Shut(Trouble { refused: true, asked: None, answer: "HTTP 404: no_service".into() });
+        check(&[], std::slice::from_ref(&gone), 999_999, &shut);
+        check(&[end("a@x", true)], &[retry(None), gone], 999_999, &shut);
     }
 }

@@ -2,27 +2,32 @@
 //!
 //! A channel is told things one after the other, in the order in which they were made. A message is settled before the next
 //! one is sent: whenever the process dies, at most one message a channel has been taken and not been recorded.
+//!
+//! The order is also what a fresh alert waits by when a channel comes back: no lane leads past a backlog. What keeps a backlog
+//! short is the rules' limits, whose roll-ups take one place in the line for any number of alerts.
 
+mod attempt;
 mod backoff;
+mod breaker;
 mod decide;
 mod pace;
 
-use std::{sync::Arc, time::Duration};
+use std::{collections::HashMap, sync::Arc, time::Duration};
 
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    channel::{Channel, Envelope, Payload, Rate, Wording},
+    channel::{Channel, Rate},
     clock::Clock,
-    domain::{Name, Notification, Outcome, Refusal, Target, TargetEnd},
+    domain::Name,
     failpoint::{self, Point},
     health::{Health, Topic},
     metrics::Metrics,
-    store::{Claim, Settlement, Store, StoreError, Verdict},
+    store::{Claim, Line, Overdue, Store, StoreError},
     wake::Wake,
 };
-use decide::{Facts, decide};
+use breaker::{Breaker, Gate, Moment};
 use pace::Pace;
 
 /// How many notifications are claimed at once.
@@ -31,6 +36,8 @@ const CLAIM: u32 = 64;
 const LOOK_AGAIN: Duration = Duration::from_secs(5);
 /// How long to wait when the store could not be read or written.
 const STORE_RETRY: Duration = Duration::from_secs(1);
+/// How often it is looked whether messages have waited too long for a channel in trouble, at most and at least.
+const COUNT_EVERY: std::ops::RangeInclusive<Duration> = Duration::from_millis(200)..=Duration::from_secs(60);
 
 /// One channel and what its loop needs.
 pub struct Courier {
@@ -42,6 +49,10 @@ pub struct Courier {
     pub rate: Rate,
     /// How long a message is tried.
     pub give_up_after: Duration,
+    /// The channel that gets what this one could not deliver.
+    pub fallback: Option<Name>,
+    /// How it stood when the program last ran.
+    pub line: Line,
     /// The store.
     pub store: Arc<dyn Store>,
     /// The clock.
@@ -54,14 +65,46 @@ pub struct Courier {
     pub wake: Arc<Wake>,
 }
 
+/// What a loop knows of its channel.
+struct Standing {
+    breaker: Breaker,
+    pace: Pace,
+    /// Recipients with trouble of their own.
+    resting: HashMap<String, Rest>,
+    /// When it is next to be looked whether messages have waited too long.
+    count_at: Instant,
+}
+
+/// A recipient that takes nothing for now, while the channel's others do.
+struct Rest {
+    failed: u32,
+    until: Instant,
+    why: String,
+}
+
 impl Courier {
+    /// Puts on the board that the channel refused everything when the program last ran: that is not over because it starts.
+    #[must_use]
+    pub fn recalled(self) -> Self {
+        if self.line.refused {
+            self.health.trouble(Topic::ChannelRefused(self.name.clone()), &self.line.answer, self.clock.now());
+        }
+        self
+    }
+
     /// Delivers until told to stop; a send under way is finished and recorded first.
     pub async fn run(self, stop: CancellationToken) {
-        let pace = Pace::new(self.rate);
+        let moment = self.moment();
+        let ago = self.line.sent.map(|sent| Duration::try_from(moment.now.duration_since(sent)).unwrap_or_default());
+        let mut standing = Standing {
+            breaker: Breaker::recalled(&self.line, self.give_up_after, moment, |wait| self.clock.passes_in(wait)),
+            pace: Pace::new(self.rate, ago),
+            resting: HashMap::new(),
+            count_at: moment.at,
+        };
         let bell = self.wake.bell(&self.name);
-        let mut told = false;
         while !stop.is_cancelled() {
-            let wait = match self.round(&pace, &stop, &mut told).await {
+            let wait = match self.round(&mut standing, &stop).await {
                 Ok(wait) => wait,
                 Err(error) => {
                     tracing::debug!(channel = %self.name, %error, "waits for the store");
@@ -72,26 +115,42 @@ impl Courier {
             tokio::select! {
                 () = stop.cancelled() => return,
                 () = bell.notified() => {}
-                () = tokio::time::sleep(wait.min(LOOK_AGAIN)) => {}
+                () = tokio::time::sleep(wait.clamp(Duration::from_millis(1), LOOK_AGAIN)) => {}
             }
         }
     }
 
     /// Claims and sends what is due; how long to wait before the next look, if at all.
-    async fn round(&self, pace: &Pace, stop: &CancellationToken, told: &mut bool) -> Result<Option<Duration>, StoreError> {
+    async fn round(&self, standing: &mut Standing, stop: &CancellationToken) -> Result<Option<Duration>, StoreError> {
+        let moment = self.moment();
+        let mut wait = LOOK_AGAIN;
+        if standing.breaker.is_shut() && !standing.breaker.is_refused() {
+            if moment.at >= standing.count_at {
+                self.give_up(standing, moment).await?;
+            }
+            wait = standing.count_at.saturating_duration_since(moment.at);
+        }
+        let as_of = match standing.breaker.gate(moment) {
+            Gate::Closed(left) => return Ok(Some(wait.min(left))),
+            Gate::Waits(left) => {
+                wait = wait.min(left);
+                moment.now
+            }
+            Gate::Open => moment.now,
+            Gate::Probe(as_of) => as_of,
+        };
         failpoint::pass(Point::Claiming);
-        let batch = match self.store.claim(&self.name, self.clock.now(), CLAIM).await? {
+        let batch = match self.store.claim(&self.name, as_of, CLAIM).await? {
             Claim::Ready(batch) => batch,
             Claim::NotBefore(due) => {
-                let wait = Duration::try_from(due.duration_since(self.clock.now())).unwrap_or_default();
-                return Ok(Some(self.clock.passes_in(wait).max(Duration::from_millis(1))));
+                let left = Duration::try_from(due.duration_since(moment.now)).unwrap_or_default();
+                return Ok(Some(if standing.breaker.is_shut() { wait } else { self.clock.passes_in(left) }));
             }
-            Claim::Empty => return Ok(Some(LOOK_AGAIN)),
+            Claim::Empty => return Ok(Some(wait)),
         };
         failpoint::pass(Point::Claimed);
         for notification in batch {
-            let Some(verdict) = self.deliver(notification, pace, stop, told).await? else { return Ok(None) };
-            if matches!(verdict, Verdict::Again(_) | Verdict::Held(_)) {
+            if !self.deliver(notification, standing, stop).await? {
                 // Those behind it wait with it: they are still this process's, and are claimed again in order.
                 return Ok(None);
             }
@@ -99,169 +158,34 @@ impl Courier {
         Ok(None)
     }
 
-    /// One attempt at a notification, recorded. None if it was told to stop before the end.
-    async fn deliver(
-        &self,
-        notification: Notification,
-        pace: &Pace,
-        stop: &CancellationToken,
-        told: &mut bool,
-    ) -> Result<Option<Verdict>, StoreError> {
-        let mut payload = match self.compose(&notification) {
-            Ok(payload) => payload,
-            Err(why) => return self.bury(&notification, why).await.map(Some),
-        };
-        let mut ended = notification.ended.clone();
-        let mut open = Vec::new();
-        let targets: Vec<Target> = self.channel.targets().into_iter().filter(|t| !ended.iter().any(|end| end.target == t.0)).collect();
-        let last = targets.len().saturating_sub(1);
-        for (at, target) in targets.iter().enumerate() {
-            tokio::select! {
-                () = stop.cancelled() => return Ok(None),
-                () = pace.next() => {}
-            }
-            let outcome = self.send(&notification, &mut payload, target).await;
-            tell(&self.name, &notification, &outcome, told);
-            self.tell_health(&outcome);
-            match outcome {
-                Outcome::Delivered { answer } => ended.push(TargetEnd { target: target.0.clone(), accepted: true, answer }),
-                Outcome::Refused { what: Refusal::Message, why } => {
-                    ended.push(TargetEnd { target: target.0.clone(), accepted: false, answer: why });
-                }
-                Outcome::Retry { .. } => open.push(outcome),
-                Outcome::Refused { what: Refusal::Channel, .. } => {
-                    open.push(outcome);
-                    break;
-                }
-            }
-            // A recipient that says "later" is not the others' fault; two in a row are a server in trouble.
-            if open.len() >= 2 {
-                break;
-            }
-            if at < last && open.is_empty() {
-                self.settle(&notification, Verdict::Underway, String::new(), &ended, false).await?;
-            }
-        }
-        let facts = Facts {
-            ended: &ended,
-            open: &open,
-            attempts: notification.attempts.saturating_add(1),
-            waited: notification.waited,
+    /// Gives up what has waited too long for a channel in trouble, and sees when to look again.
+    async fn give_up(&self, standing: &mut Standing, moment: Moment) -> Result<(), StoreError> {
+        let overdue = Overdue {
+            channel: self.name.clone(),
+            aged: standing.breaker.count(moment.at),
             give_up_after: self.give_up_after,
-            now: self.clock.now(),
-            chance: rand::random(),
+            answer: decide::given_up(self.give_up_after, standing.breaker.answer()),
+            fallback: self.fallback.clone(),
+            now: moment.now,
         };
-        let (verdict, answer) = decide(&facts);
-        self.settle(&notification, verdict, answer, &ended, true).await?;
-        Ok(Some(verdict))
+        let gave_up = self.store.give_up(overdue).await?;
+        if gave_up.messages > 0 {
+            tracing::error!(channel = %self.name, messages = gave_up.messages, answer = %standing.breaker.answer(), "given up: see `jobrelay deliveries --outcome dead`");
+            self.wake_fallback();
+        }
+        // Messages still to come may be overdue before those that wait: hence the share of the whole.
+        let next = gave_up.next.unwrap_or(*COUNT_EVERY.end()).min(self.give_up_after / 8);
+        standing.count_at = moment.at + next.clamp(*COUNT_EVERY.start(), *COUNT_EVERY.end());
+        Ok(())
     }
 
-    /// Puts on the board what an answer says of the whole channel. A passing trouble says nothing new of it.
-    fn tell_health(&self, outcome: &Outcome) {
-        let topic = Topic::ChannelRefused(self.name.clone());
-        match outcome {
-            Outcome::Refused { what: Refusal::Channel, why } => self.health.trouble(topic, why, self.clock.now()),
-            Outcome::Delivered { .. } | Outcome::Refused { what: Refusal::Message, .. } => self.health.fine(&topic),
-            Outcome::Retry { .. } => {}
+    fn wake_fallback(&self) {
+        if let Some(fallback) = &self.fallback {
+            self.wake.channel(fallback);
         }
     }
 
-    /// The message in the words asked for; where those fail, in the built-in ones, saying so.
-    fn compose(&self, notification: &Notification) -> Result<Payload, String> {
-        let now = self.clock.now();
-        self.channel.compose(notification, &Wording::Configured, now).or_else(|why| {
-            tracing::warn!(channel = %self.name, rule = %notification.rule.name, %why, "the template failed; the built-in one is sent");
-            self.channel.compose(notification, &Wording::BuiltIn { why }, now)
-        })
-    }
-
-    /// Sends to one recipient. A message of the user's own wording that is refused goes out once more in the built-in words.
-    async fn send(&self, notification: &Notification, payload: &mut Payload, target: &Target) -> Outcome {
-        let outcome = self.attempt(notification, payload, target).await;
-        let Outcome::Refused { what: Refusal::Message, why } = &outcome else { return outcome };
-        if !self.channel.is_customised(notification) {
-            return outcome;
-        }
-        tracing::warn!(channel = %self.name, rule = %notification.rule.name, %why, "the template's message was refused; the built-in one is sent");
-        let Ok(plain) = self.channel.compose(notification, &Wording::BuiltIn { why: why.clone() }, self.clock.now()) else {
-            return outcome;
-        };
-        *payload = plain;
-        self.attempt(notification, payload, target).await
-    }
-
-    async fn attempt(&self, notification: &Notification, payload: &Payload, target: &Target) -> Outcome {
-        let began = Instant::now();
-        let envelope = Envelope { key: &notification.key, target, now: self.clock.now() };
-        failpoint::pass(Point::Sending);
-        let outcome = self.channel.send(payload, envelope).await;
-        failpoint::pass(Point::Sent);
-        self.metrics.attempted(&self.name, outcome.word(), began.elapsed());
-        outcome
-    }
-
-    /// Not even the built-in words could be made: nothing that a later attempt would change.
-    async fn bury(&self, notification: &Notification, why: String) -> Result<Verdict, StoreError> {
-        tracing::error!(channel = %self.name, notification = notification.id, %why, "the message can't be put into words");
-        self.settle(notification, Verdict::Dead, why, &notification.ended, false).await?;
-        Ok(Verdict::Dead)
-    }
-
-    /// Writes down what came of it, waiting for a store in trouble: what was sent must not be forgotten.
-    async fn settle(
-        &self,
-        notification: &Notification,
-        verdict: Verdict,
-        answer: String,
-        targets: &[TargetEnd],
-        attempted: bool,
-    ) -> Result<(), StoreError> {
-        let nameless = targets.iter().all(|end| end.target.is_empty());
-        let settlement = Settlement {
-            id: notification.id,
-            verdict,
-            now: self.clock.now(),
-            attempted,
-            answer,
-            targets: if nameless { Vec::new() } else { targets.to_vec() },
-        };
-        loop {
-            match self.store.settle(settlement.clone()).await {
-                // To give up here would be to send it again.
-                Err(error @ (StoreError::Unwritable(_) | StoreError::Failed(_))) => {
-                    tracing::debug!(channel = %self.name, notification = notification.id, %error, "waits to record a send");
-                    tokio::time::sleep(STORE_RETRY).await;
-                }
-                result => {
-                    failpoint::pass(Point::Settled);
-                    return result;
-                }
-            }
-        }
-    }
-}
-
-/// Says what a person should know: the first failure of a streak, and its end.
-fn tell(channel: &Name, notification: &Notification, outcome: &Outcome, told: &mut bool) {
-    let (id, rule, answer) = (notification.id, &notification.rule.name, outcome.answer());
-    match outcome {
-        Outcome::Delivered { .. } => {
-            if std::mem::take(told) {
-                tracing::info!(%channel, "the channel takes messages again");
-            }
-            tracing::info!(%channel, notification = id, %rule, "delivered");
-        }
-        Outcome::Refused { what: Refusal::Message, .. } => {
-            tracing::warn!(%channel, notification = id, %rule, %answer, "the message was refused");
-        }
-        Outcome::Refused { what: Refusal::Channel, .. } if !*told => {
-            *told = true;
-            tracing::error!(%channel, notification = id, %answer, "the channel refuses messages: they are held, and it is tried every hour");
-        }
-        Outcome::Retry { .. } if !*told => {
-            *told = true;
-            tracing::warn!(%channel, notification = id, %answer, "not delivered; it will be tried again");
-        }
-        Outcome::Refused { .. } | Outcome::Retry { .. } => tracing::debug!(%channel, notification = id, %answer, "still not delivered"),
+    fn moment(&self) -> Moment {
+        Moment { now: self.clock.now(), at: Instant::now() }
     }
 }

@@ -13,6 +13,9 @@ use tokio::time::Instant;
 
 use crate::channel::Rate;
 
+/// A start takes longer than anything shorter: whoever sends at this interval or faster makes no burst by being restarted.
+const SLOW: Duration = Duration::from_millis(250);
+
 /// Governor's clock, on tokio's time: it waits with the loops, also when a test moves time by hand.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 struct At(Instant);
@@ -45,24 +48,50 @@ impl Clock for TokioClock {
 }
 
 /// Lets messages pass at a channel's rate.
-pub struct Pace(Option<RateLimiter<NotKeyed, InMemoryState, TokioClock, NoOpMiddleware<At>>>);
+pub struct Pace {
+    limiter: Option<RateLimiter<NotKeyed, InMemoryState, TokioClock, NoOpMiddleware<At>>>,
+    /// From one message to the next.
+    interval: Duration,
+    not_before: Option<Instant>,
+    last: Option<Instant>,
+}
 
 impl Pace {
     /// A pace of one message every `per / messages`, with no burst: so no window of `per`, wherever it begins, holds more
-    /// than `messages`.
+    /// than `messages`. `ago` is how long ago the last message went out before the program started.
     #[must_use]
-    pub fn new(rate: Rate) -> Self {
-        let Rate::Limited { messages, per } = rate else { return Self(None) };
-        let quota = Quota::with_period(per / messages.max(1)).map(|quota| quota.allow_burst(NonZeroU32::MIN));
-        Self(quota.map(|quota| RateLimiter::direct_with_clock(quota, TokioClock)))
+    pub fn new(rate: Rate, ago: Option<Duration>) -> Self {
+        let Rate::Limited { messages, per } = rate else {
+            return Self { limiter: None, interval: Duration::ZERO, not_before: None, last: None };
+        };
+        let interval = per / messages.max(1);
+        let quota = Quota::with_period(interval).map(|quota| quota.allow_burst(NonZeroU32::MIN));
+        let limiter = quota.map(|quota| RateLimiter::direct_with_clock(quota, TokioClock));
+        let not_before = ago.map(|ago| Instant::now() + interval.saturating_sub(ago));
+        Self { limiter, interval, not_before, last: None }
     }
 
-    /// Waits until the next message may go out, and counts it.
-    pub async fn next(&self) {
-        let Some(limiter) = &self.0 else { return };
-        while let Err(not_yet) = limiter.check() {
-            tokio::time::sleep(not_yet.wait_time_from(TokioClock.now())).await;
+    /// Whether its interval is so long that a restart must know of the last message.
+    #[must_use]
+    pub fn is_slow(&self) -> bool {
+        self.interval >= SLOW
+    }
+
+    /// Waits until the next message may go out, at least `gap` after the last one, and counts it.
+    pub async fn next(&mut self, gap: Duration) {
+        let eased = self.last.map(|last| last + gap);
+        if let Some(until) = self.not_before.take().max(eased) {
+            // Put back, should whoever waits here go away.
+            self.not_before = Some(until);
+            tokio::time::sleep_until(until).await;
+            self.not_before = None;
         }
+        if let Some(limiter) = &self.limiter {
+            while let Err(not_yet) = limiter.check() {
+                tokio::time::sleep(not_yet.wait_time_from(TokioClock.now())).await;
+            }
+        }
+        self.last = Some(Instant::now());
     }
 }
 
@@ -73,10 +102,10 @@ mod tests {
     use super::*;
 
     async fn times(rate: Rate, messages: usize) -> Vec<Instant> {
-        let pace = Pace::new(rate);
+        let mut pace = Pace::new(rate, None);
         let mut times = Vec::new();
         for _ in 0..messages {
-            pace.next().await;
+            pace.next(Duration::ZERO).await;
             times.push(Instant::now());
         }
         times
@@ -100,5 +129,26 @@ mod tests {
     async fn unlimited_never_waits() {
         let times = times(Rate::Unlimited, 1_000).await;
         assert_eq!(times[0], times[999]);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_start_waits_for_what_is_left_of_the_last_message() {
+        let rate = Rate::Limited { messages: 5, per: Duration::from_secs(3_600) };
+        for (ago, waits) in [(None, 0), (Some(0), 720), (Some(700), 20), (Some(10_000), 0)] {
+            let began = Instant::now();
+            let mut pace = Pace::new(rate, ago.map(Duration::from_secs));
+            pace.next(Duration::ZERO).await;
+            assert_eq!(began.elapsed().as_secs(), waits, "{ago:?}");
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_gap_is_kept_beside_the_rate() {
+        let mut pace = Pace::new(Rate::Unlimited, None);
+        let began = Instant::now();
+        for gap in [1_000, 1_000, 500, 0] {
+            pace.next(Duration::from_millis(gap)).await;
+        }
+        assert_eq!(began.elapsed().as_millis(), 1_500, "the first one waits for nothing");
     }
 }

@@ -15,7 +15,7 @@ pub use code::{Category, JobType, State};
 pub use duration::{DurationError, LONGEST, format_duration, parse_duration};
 pub use job::{Job, JobView};
 pub use name::Name;
-pub use notification::{Delivery, Ending, Notice, Notification, NotificationKind, Target, TargetEnd};
+pub use notification::{Delivery, Ending, Notice, Notification, NotificationKind, Target, TargetEnd, Undelivered};
 pub use outcome::{Outcome, Refusal};
 pub use secret::Secret;
 pub use severity::Severity;

@@ -13,6 +13,8 @@ use super::{Alert, Name, RuleFacts, Severity};
 pub enum NotificationKind {
     /// One alert.
     Alert,
+    /// Alerts of a rule that came together and are alike.
+    Group,
     /// The alerts a rule's limit held back.
     RollUp,
     /// A message about the watch itself.
@@ -25,6 +27,7 @@ impl NotificationKind {
     pub const fn name(self) -> &'static str {
         match self {
             Self::Alert => "alert",
+            Self::Group => "group",
             Self::RollUp => "roll_up",
             Self::Notice => "notice",
         }
@@ -34,6 +37,7 @@ impl NotificationKind {
     #[must_use]
     pub fn of_name(name: &str) -> Self {
         match name {
+            "group" => Self::Group,
             "roll_up" => Self::RollUp,
             "notice" => Self::Notice,
             _ => Self::Alert,
@@ -58,6 +62,15 @@ pub struct Notice {
     pub over: bool,
 }
 
+/// Why a message comes to a channel it was not meant for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Undelivered {
+    /// The channel that could not deliver it.
+    pub channel: Name,
+    /// What that channel answered.
+    pub answer: String,
+}
+
 /// One message to one channel, ready to be rendered.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Notification {
@@ -76,13 +89,15 @@ pub struct Notification {
     pub alerts: Vec<Alert>,
     /// What a notice says; none in every other kind.
     pub notice: Option<Notice>,
+    /// On a fallback: whose message this is, and why it comes here.
+    pub undelivered: Option<Undelivered>,
     /// How many it carries in all.
     pub total: u64,
     /// When it was made.
     pub created: Timestamp,
     /// Attempts already made.
     pub attempts: u32,
-    /// How long it has waited between attempts: what counts towards giving up. A clock that jumps changes nothing of it.
+    /// How long it has waited aside, for recipients in trouble, while others passed it.
     pub waited: Duration,
     /// The recipients that need no further attempt (only mail has more than one recipient).
     pub ended: Vec<TargetEnd>,
@@ -142,7 +157,7 @@ pub struct Delivery {
     pub key: String,
     /// The channel.
     pub channel: String,
-    /// `alert`, `roll_up` or `notice`.
+    /// `alert`, `group`, `roll_up` or `notice`.
     pub kind: String,
     /// `pending`, or one of the four endings.
     pub outcome: String,
@@ -162,8 +177,10 @@ pub struct Delivery {
     pub ended: Option<Timestamp>,
     /// The channel's last answer.
     pub answer: Option<String>,
-    /// The roll-up that carries it, where a limit held it back.
+    /// The roll-up or group that carries it.
     pub rolled_into: Option<i64>,
+    /// On a fallback: the delivery that failed elsewhere, in whose place this one is. It counts for nothing in the sums.
+    pub instead_of: Option<i64>,
 }
 
 impl Delivery {

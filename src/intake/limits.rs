@@ -1,6 +1,6 @@
 //! The rules' limits while the program runs: which alerts go out at once, which wait for a roll-up.
 
-use std::collections::HashMap;
+use std::{collections::HashMap, time::Duration};
 
 use jiff::Timestamp;
 use tokio::sync::{Mutex, MutexGuard, Notify};
@@ -23,6 +23,8 @@ pub struct Limits {
 #[derive(Debug, Default)]
 pub struct Buckets {
     limiters: HashMap<Name, Limiter>,
+    /// How long the groups of each rule that makes some wait.
+    group_waits: HashMap<Name, Duration>,
     /// Rules with messages held in the store.
     holding: Vec<Name>,
 }
@@ -41,8 +43,9 @@ impl Limits {
                 limiters.insert(rule.name.clone(), limiter);
             }
         }
+        let group_waits = rules.rules().iter().filter_map(|rule| Some((rule.name.clone(), rule.group.as_ref()?.wait))).collect();
         let holding = store.held_rules().await?;
-        Ok(Self { buckets: Mutex::new(Buckets { limiters, holding }), held: Notify::new() })
+        Ok(Self { buckets: Mutex::new(Buckets { limiters, group_waits, holding }), held: Notify::new() })
     }
 
     /// Takes the buckets. Held over a commit, never over the network.
@@ -50,7 +53,7 @@ impl Limits {
         self.buckets.lock().await
     }
 
-    /// Tells whoever makes roll-ups that something is held.
+    /// Tells whoever makes groups and roll-ups that something is held or gathered.
     pub fn tell_held(&self) {
         self.held.notify_one();
     }
@@ -62,7 +65,16 @@ impl Limits {
 }
 
 impl Buckets {
-    /// Whether an alert of a rule goes out at once. Behind held ones it does not: they come first.
+    /// When a group that is due at `due` really goes out; none for now. No group waits longer than its rule says, though the clock
+    /// were set back; one whose rule makes no groups any more goes out at once.
+    #[must_use]
+    pub fn group_due(&self, rule: &Name, due: Timestamp, now: Timestamp) -> Option<Duration> {
+        let left = Duration::try_from(due.duration_since(now)).ok()?;
+        let wait = self.group_waits.get(rule)?;
+        (!left.is_zero() && left <= *wait).then_some(left)
+    }
+
+    /// Whether a message of a rule (an alert, a group) goes out at once. Behind held ones it does not: they come first.
     pub fn admit(&mut self, rule: &Name, now: Timestamp) -> bool {
         if self.holding.contains(rule) {
             return false;

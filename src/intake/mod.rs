@@ -17,7 +17,7 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 pub use habits::Habits;
-pub use limits::Limits;
+pub use limits::{Buckets, Limits};
 pub use take_in::Memory;
 
 use crate::{

@@ -19,7 +19,7 @@ use crate::{
     health::Topic,
     rules::Rule,
     source::BadRow,
-    store::{self, JobChange, Known, NewAlert, OpenJob, SourceRecord, StoreError},
+    store::{self, Gather, JobChange, Known, NewAlert, OpenJob, SourceRecord, StoreError},
 };
 
 /// How many jobs are known without asking the store, over all sources: a hundred pages of a thousand. Past that, the least
@@ -170,12 +170,15 @@ impl Intake {
         let now = self.clock.now();
         let mut buckets = if judged.alerts.is_empty() { None } else { Some(self.limits.lock().await) };
         if let Some(buckets) = &mut buckets {
-            for alert in &mut judged.alerts {
+            // A group asks for its one message when it is complete.
+            for alert in judged.alerts.iter_mut().filter(|alert| alert.gather.is_none()) {
                 alert.held = !buckets.admit(&alert.rule, now);
             }
         }
-        let told: Vec<(Name, Arc<Job>, bool)> = judged.alerts.iter().map(|a| (a.rule.clone(), Arc::clone(&a.job), a.held)).collect();
-        let channels: HashSet<Name> = judged.alerts.iter().filter(|a| !a.held).flat_map(|a| a.notify.iter().cloned()).collect();
+        let told: Vec<(Name, Arc<Job>, bool)> =
+            judged.alerts.iter().map(|a| (a.rule.clone(), Arc::clone(&a.job), a.held || a.gather.is_some())).collect();
+        let channels: HashSet<Name> =
+            judged.alerts.iter().filter(|a| !a.held && a.gather.is_none()).flat_map(|a| a.notify.iter().cloned()).collect();
         let intake = store::Intake {
             source: self.name.clone(),
             now,
@@ -227,5 +230,6 @@ fn alert(rule: &Rule, job: &Arc<Job>, run: u32) -> NewAlert {
         run,
         notify: rule.notify.clone(),
         held: false,
+        gather: rule.group.as_ref().map(|group| Gather { key: group.key(job), wait: group.wait }),
     }
 }

@@ -62,10 +62,7 @@ fn rule(node: &Node, known: &Known<'_>, names: &mut BTreeMap<String, Place>, fau
     let severity = fields.take("severity").and_then(|at| severity(at, faults)).unwrap_or_default();
     let notify = fields.require("notify", faults).map(|at| notify(at, known, faults)).unwrap_or_default();
     let limit = fields.take("limit").and_then(|at| limit(at, faults));
-    let group = fields.take("group").and_then(|at| {
-        not_yet(node, "group", "this version sends each alert in a message of its own", faults);
-        group(at, faults)
-    });
+    let group = fields.take("group").and_then(|at| group(at, faults));
     let labels = fields.take("labels").map(|at| labels(at, faults)).unwrap_or_default();
     let template = fields.take("template").and_then(|at| template(at, known, faults));
     let enabled = fields.take("enabled").and_then(|at| boolean(at, faults)).unwrap_or(true);

@@ -2,7 +2,7 @@
 
 use std::{sync::Arc, time::Duration};
 
-use crate::domain::{Name, RuleFacts};
+use crate::domain::{Job, Name, RuleFacts};
 
 use super::{profile::Patterns, when::When};
 
@@ -59,6 +59,22 @@ pub struct Group {
     pub by: Vec<GroupBy>,
     /// How long the first one waits for others.
     pub wait: Duration,
+}
+
+impl Group {
+    /// What a job shares with the others of its group; different for jobs that differ in any of it.
+    #[must_use]
+    pub fn key(&self, job: &Job) -> String {
+        let value = |by: &GroupBy| match by {
+            GroupBy::Source => job.source.to_string(),
+            GroupBy::Profile => job.profile.clone(),
+            GroupBy::State => job.state.name().into_owned(),
+            GroupBy::Type => job.kind.map(|kind| kind.name().into_owned()).unwrap_or_default(),
+            GroupBy::Category => job.category.map(|category| category.name().into_owned()).unwrap_or_default(),
+        };
+        // As a list in JSON, which keeps ["a", "bc"] and ["ab", "c"] apart.
+        self.by.iter().map(value).collect::<serde_json::Value>().to_string()
+    }
 }
 
 /// A word of `group: by`.

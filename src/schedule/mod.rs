@@ -1,5 +1,6 @@
 //! What happens by the clock, apart from polls and deliveries.
 
+mod groups;
 mod notices;
 mod roll_ups;
 

@@ -1,10 +1,10 @@
-//! Roll-ups, as soon as a rule's limit lets one out.
+//! Groups, as soon as they have waited for others, and roll-ups, as soon as a rule's limit lets one out.
 
 use std::{sync::Arc, time::Duration};
 
 use tokio_util::sync::CancellationToken;
 
-use super::STORE_RETRY;
+use super::{STORE_RETRY, groups};
 use crate::{
     clock::Clock,
     domain::Name,
@@ -17,7 +17,7 @@ use crate::{
 /// How long to sleep at most: the wall clock may be set back.
 const LOOK_AGAIN: Duration = Duration::from_secs(60);
 
-/// Makes the roll-ups.
+/// Makes the groups and the roll-ups.
 pub struct RollUps {
     /// The rules' limits.
     pub limits: Arc<Limits>,
@@ -32,7 +32,7 @@ pub struct RollUps {
 }
 
 impl RollUps {
-    /// Makes roll-ups until told to stop.
+    /// Makes them until told to stop.
     pub async fn run(self, stop: CancellationToken) {
         loop {
             let wait = match self.release().await {
@@ -50,11 +50,12 @@ impl RollUps {
         }
     }
 
-    /// Rolls up whatever may go out now; how long until the next may.
+    /// Sends whatever may go out now; how long until the next may.
     async fn release(&self) -> Result<Option<Duration>, StoreError> {
         let mut buckets = self.limits.lock().await;
         let now = self.clock.now();
-        let mut next: Option<Duration> = None;
+        // Groups first: one that its rule's limit does not let out goes into the roll-up.
+        let mut next = groups::release(&mut buckets, &*self.store, now).await?;
         for (rule, ripe) in buckets.take_ripe(now) {
             match ripe {
                 Ok(()) => {

@@ -1,12 +1,12 @@
 //! What the program asks of its store.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use async_trait::async_trait;
 use jiff::Timestamp;
-use serde::Serialize;
 
-use crate::domain::{Delivery, Ending, Job, JobView, Name, Notice, Notification, RuleFacts, State, TargetEnd};
+use super::{AlertFilter, AlertRow, DeliveryFilter, JobFilter, JobRow};
+use crate::domain::{Delivery, Ending, Job, Name, Notice, Notification, RuleFacts, State, TargetEnd};
 
 /// Why the store did not do as asked. Nothing of the request is on disk then.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -89,6 +89,73 @@ pub struct NewAlert {
     pub notify: Vec<Name>,
     /// Whether the rule's limit holds its messages back.
     pub held: bool,
+    /// The group it waits in, where its rule makes groups.
+    pub gather: Option<Gather>,
+}
+
+/// A group of a rule that an alert joins: the first one in it says how long it waits.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Gather {
+    /// What its alerts share.
+    pub key: String,
+    /// How long the first one waits for others.
+    pub wait: Duration,
+}
+
+/// A group that waits for more.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Gathering {
+    /// The rule.
+    pub rule: Name,
+    /// What its alerts share.
+    pub key: String,
+    /// When it is to go out.
+    pub due: Timestamp,
+}
+
+/// How a channel stands, as far as the next start must know it. The default is a channel that never was in trouble.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Line {
+    /// Failed attempts in a row; 0 where it takes messages.
+    pub failed: u32,
+    /// Whether it refuses everything, as opposed to a trouble that may pass.
+    pub refused: bool,
+    /// Nothing is sent before this instant, unless someone asks for it.
+    pub due: Option<Timestamp>,
+    /// Nothing is sent before this instant: the channel asked for it.
+    pub asked: Option<Timestamp>,
+    /// For how long, in all, messages have waited for this channel in troubles that may pass. It only grows.
+    pub aged: Duration,
+    /// When it was last sent a message, as far as that is written down.
+    pub sent: Option<Timestamp>,
+    /// The last failure's answer.
+    pub answer: String,
+}
+
+/// The messages of one channel that have waited too long.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Overdue {
+    /// The channel.
+    pub channel: Name,
+    /// Its [`Line::aged`] by now.
+    pub aged: Duration,
+    /// How long a message is tried.
+    pub give_up_after: Duration,
+    /// The answer they end with.
+    pub answer: String,
+    /// The channel that gets them instead.
+    pub fallback: Option<Name>,
+    /// The present.
+    pub now: Timestamp,
+}
+
+/// What [`Store::give_up`] did.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct GaveUp {
+    /// Messages given up.
+    pub messages: usize,
+    /// How much longer the channel may be in trouble until the next one is due to be given up; none where nothing waits.
+    pub next: Option<Duration>,
 }
 
 /// One page, judged: written whole, in one transaction, or not at all.
@@ -111,7 +178,7 @@ pub struct Intake {
 pub enum Claim {
     /// These, in order, are the worker's until the lease runs out.
     Ready(Vec<Notification>),
-    /// The first in line is not due before this instant.
+    /// The channel, or all that waits for it, is not due before this instant.
     NotBefore(Timestamp),
     /// Nothing waits.
     Empty,
@@ -132,6 +199,10 @@ pub struct Settlement {
     pub answer: String,
     /// The recipients that need no further attempt.
     pub targets: Vec<TargetEnd>,
+    /// How the channel stands now, where that changed.
+    pub line: Option<Line>,
+    /// The channel that gets it if it is dead.
+    pub fallback: Option<Name>,
 }
 
 /// What is to become of a notification.
@@ -141,20 +212,20 @@ pub enum Verdict {
     Delivered,
     /// Refused for good, or given up: a dead letter.
     Dead,
-    /// To be tried again at this instant; the wait counts towards giving up.
-    Again(Timestamp),
-    /// Held for a channel that refuses everything, and to be tried again at this instant; the wait counts for nothing.
-    Held(Timestamp),
+    /// Still first in line: the channel is in trouble, and all that is for it waits.
+    Waits,
+    /// Waits aside until this instant for recipients in trouble, while those behind it pass. The wait counts towards giving up.
+    Aside(Timestamp),
     /// Some recipients are done; the attempt goes on.
     Underway,
 }
 
-/// The alerts a rule's limit held back, put into one message a channel.
+/// Alerts that were held back or gathered, put into one message a channel.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct RollUp {
     /// Messages made.
     pub messages: usize,
-    /// Held notifications folded into them.
+    /// Notifications folded into them.
     pub folded: usize,
 }
 
@@ -183,61 +254,6 @@ pub enum Retry {
     One(i64),
     /// Every dead letter.
     Dead,
-}
-
-/// Which jobs to list, newest start first.
-#[derive(Debug, Clone, Default)]
-pub struct JobFilter {
-    /// Only this source's.
-    pub source: Option<String>,
-    /// Only in this state.
-    pub state: Option<State>,
-    /// Only this id.
-    pub id: Option<String>,
-    /// Only those whose profile contains this text, case ignored.
-    pub profile: Option<String>,
-    /// Only those that started (or, without a start, were first seen) at or after this instant.
-    pub since: Option<Timestamp>,
-    /// At most this many.
-    pub limit: u32,
-}
-
-/// One line of the list of jobs.
-#[derive(Debug, Clone, PartialEq, Serialize)]
-pub struct JobRow {
-    /// The job.
-    #[serde(flatten)]
-    pub job: JobView,
-    /// Which run it is in.
-    pub run: u32,
-}
-
-/// Which alerts to list, newest first.
-#[derive(Debug, Clone, Default)]
-pub struct AlertFilter {
-    /// Only this rule's.
-    pub rule: Option<String>,
-    /// Only this source's.
-    pub source: Option<String>,
-    /// Only this job's.
-    pub job: Option<String>,
-    /// Only those made at or after this instant.
-    pub since: Option<Timestamp>,
-    /// At most this many.
-    pub limit: u32,
-}
-
-/// Which deliveries to list, newest first.
-#[derive(Debug, Clone, Default)]
-pub struct DeliveryFilter {
-    /// Only this channel's.
-    pub channel: Option<String>,
-    /// `pending` or an ending's name.
-    pub outcome: Option<String>,
-    /// Only those made at or after this instant.
-    pub since: Option<Timestamp>,
-    /// At most this many.
-    pub limit: u32,
 }
 
 /// The running sums, read in one transaction: they hold together at every moment.
@@ -278,7 +294,7 @@ pub trait Store: Send + Sync {
     /// Takes in one judged page. Durable against a power cut.
     async fn take_in(&self, intake: Intake) -> Result<(), StoreError>;
 
-    /// When a rule's last messages were let through, oldest first, at most `most`: alerts not held, and roll-ups.
+    /// When a rule's last messages were let through, oldest first, at most `most`: alerts sent at once, groups and roll-ups.
     async fn let_through(&self, rule: &Name, most: u32) -> Result<Vec<Timestamp>, StoreError>;
 
     /// The rules with messages held back.
@@ -287,7 +303,22 @@ pub trait Store: Send + Sync {
     /// Puts everything a rule's limit held back into one message a channel.
     async fn roll_up(&self, rule: &Name, now: Timestamp) -> Result<RollUp, StoreError>;
 
-    /// Leases the first `most` notifications of a channel, in order, while they are due.
+    /// Every group that waits for more.
+    async fn gathering(&self) -> Result<Vec<Gathering>, StoreError>;
+
+    /// Puts a group into one message a channel.
+    async fn send_group(&self, rule: &Name, key: &str, now: Timestamp) -> Result<RollUp, StoreError>;
+
+    /// Has a rule's limit hold a group back: its alerts wait for the next roll-up. How many notifications.
+    async fn hold_group(&self, rule: &Name, key: &str) -> Result<usize, StoreError>;
+
+    /// How a channel stood when it was last written down.
+    async fn line(&self, channel: &Name) -> Result<Line, StoreError>;
+
+    /// Gives up what has waited too long for a channel in trouble: dead letters. Also writes down how long it has been in trouble.
+    async fn give_up(&self, overdue: Overdue) -> Result<GaveUp, StoreError>;
+
+    /// Leases the first `most` notifications of a channel, in order. Those that wait aside are passed over until they are due.
     async fn claim(&self, channel: &Name, now: Timestamp, most: u32) -> Result<Claim, StoreError>;
 
     /// Writes down what came of an attempt.
@@ -311,7 +342,7 @@ pub trait Store: Send + Sync {
     /// that two sweeps of the whole list no longer met, and of whose notifications each has ended and none is a dead letter.
     async fn prune(&self, source: &Name, before: Timestamp) -> Result<Pruned, StoreError>;
 
-    /// Makes deliveries pending again, due at once; their number.
+    /// Makes deliveries pending again, due at once, whatever trouble their channels are in; their number.
     async fn retry(&self, which: Retry, now: Timestamp) -> Result<usize, StoreError>;
 
     /// Lists jobs.
@@ -333,23 +364,4 @@ pub trait Store: Send + Sync {
     async fn broken(&self) -> StoreError {
         std::future::pending().await
     }
-}
-
-/// One line of the list of alerts.
-#[derive(Debug, Clone, PartialEq, Serialize)]
-pub struct AlertRow {
-    /// The store's number.
-    pub id: i64,
-    /// The rule.
-    pub rule: String,
-    /// Its severity when it matched.
-    pub severity: String,
-    /// When it matched.
-    pub created: Timestamp,
-    /// Which run of the job.
-    pub run: u32,
-    /// The job as it stood.
-    pub job: JobView,
-    /// How it stands on each channel: `pending` or an ending.
-    pub channels: BTreeMap<String, String>,
 }

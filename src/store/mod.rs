@@ -4,9 +4,11 @@
 //! passes the same suite (`tests/it/store.rs`).
 
 mod contract;
+mod lists;
 pub mod sqlite;
 
 pub use contract::{
-    AlertFilter, AlertRow, Claim, DeliveryFilter, Intake, JobChange, JobFilter, JobRow, Known, NewAlert, OldJob, OpenJob, Pruned, Retry,
-    RollUp, Settlement, SourceRecord, Store, StoreError, Tally, Verdict,
+    Claim, Gather, Gathering, GaveUp, Intake, JobChange, Known, Line, NewAlert, OldJob, OpenJob, Overdue, Pruned, Retry, RollUp,
+    Settlement, SourceRecord, Store, StoreError, Tally, Verdict,
 };
+pub use lists::{AlertFilter, AlertRow, DeliveryFilter, JobFilter, JobRow};

@@ -97,6 +97,7 @@ fn notification(kind: NotificationKind, rule: &RuleFacts, jobs: Vec<Job>, total:
         rule: rule.clone(),
         alerts,
         notice: None,
+        undelivered: None,
         total,
         created: now(),
         attempts: 0,

@@ -26,6 +26,7 @@ pub const BATCH: usize = 10;
 ///   how many seconds it has lasted or, once it is over, did; the `severity` above is then that of the notice, or, in green,
 ///   that it is over, and there is no job
 /// - `link` (to the console), `now`, `created` (when the message was made), `trouble` (why the configured words were not used)
+/// - `undelivered`: on a fallback, a line that says which channel could not be told and what it answered
 #[must_use]
 pub fn view(notification: &Notification, shown: usize, now: Timestamp, public_url: Option<&str>, trouble: Option<&str>) -> Value {
     let shown = shown.min(notification.alerts.len());
@@ -48,6 +49,7 @@ pub fn view(notification: &Notification, shown: usize, now: Timestamp, public_ur
         "link": public_url.and_then(safe_url),
         "now": now,
         "created": notification.created,
+        "undelivered": notification.undelivered.as_ref().map(|u| format!("Could not be delivered to {}: {}", u.channel, u.answer)),
         "trouble": trouble,
     })
 }

@@ -4,14 +4,15 @@ mod keeping;
 mod model;
 mod sqlite;
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use async_trait::async_trait;
 use jiff::Timestamp;
 use jobrelay::{
     domain::{Category, Delivery, Ending, Job, JobType, Name, Notification, NotificationKind, RuleFacts, Severity, State, TargetEnd},
     store::{
-        AlertFilter, Claim, DeliveryFilter, Intake, JobChange, JobFilter, Known, NewAlert, Retry, RollUp, Settlement, Store, Tally, Verdict,
+        AlertFilter, Claim, DeliveryFilter, Gather, Gathering, Intake, JobChange, JobFilter, Known, Line, NewAlert, Overdue, Retry, RollUp,
+        Settlement, Store, Tally, Verdict,
     },
 };
 use serde_json::json;
@@ -71,6 +72,7 @@ fn alert(rule: &str, job: &Job, run: u32, notify: &[&str]) -> NewAlert {
         run,
         notify: notify.iter().map(Name::from).collect(),
         held: false,
+        gather: None,
     }
 }
 
@@ -117,8 +119,21 @@ fn each_job(batch: &[Notification]) -> Vec<Vec<&str>> {
 }
 
 async fn settle(store: &dyn Store, id: i64, now: Timestamp, verdict: Verdict) {
-    let settlement = Settlement { id, verdict, now, attempted: true, answer: format!("{verdict:?}"), targets: Vec::new() };
-    store.settle(settlement).await.unwrap();
+    store.settle(settlement(id, verdict, now)).await.unwrap();
+}
+
+fn settlement(id: i64, verdict: Verdict, now: Timestamp) -> Settlement {
+    Settlement { id, verdict, now, attempted: true, answer: format!("{verdict:?}"), targets: Vec::new(), line: None, fallback: None }
+}
+
+/// A line in trouble that has lasted for so many seconds.
+fn trouble(failed: u32, due: i64, aged: u64) -> Line {
+    Line { failed, due: Some(at(due)), aged: Duration::from_secs(aged), answer: "HTTP 503".into(), ..Line::default() }
+}
+
+/// The channel failed with this message, and takes nothing before `due`.
+async fn shut(store: &dyn Store, id: i64, now: Timestamp, line: Line) {
+    store.settle(Settlement { line: Some(line), ..settlement(id, Verdict::Waits, now) }).await.unwrap();
 }
 
 async fn deliveries(store: &dyn Store, outcome: &str) -> Vec<Delivery> {
@@ -263,33 +278,156 @@ async fn a_channel_gets_its_own_in_order_once_due(place: &dyn Place) {
     assert_eq!(each_job(&claim(&*store, "b", at(1)).await), [["Scan-1"], ["Scan-2"], ["Scan-3"], ["Scan-4"]]);
 }
 
-async fn one_that_waits_keeps_those_behind_it_waiting(place: &dyn Place) {
+async fn a_channel_in_trouble_takes_nothing_before_its_time(place: &dyn Place) {
     let store = place.open().await;
-    fail(&*store, at(0), &["Scan-1", "Scan-2", "Scan-3"], &["a"]).await;
+    assert_eq!(store.line(&"a".into()).await.unwrap(), Line::default());
+    fail(&*store, at(0), &["Scan-1", "Scan-2"], &["a", "b"]).await;
     let batch = claim(&*store, "a", at(0)).await;
-    settle(&*store, batch[0].id, at(0), Verdict::Again(at(30))).await;
+    let line = Line { asked: Some(at(20)), ..trouble(3, 30, 7) };
+    shut(&*store, batch[0].id, at(0), line.clone()).await;
+    fail(&*store, at(5), &["Scan-3"], &["a"]).await;
     assert_eq!(store.claim(&"a".into(), at(29), 10).await.unwrap(), Claim::NotBefore(at(30)));
+    assert_eq!(claim(&*store, "b", at(29)).await.len(), 2, "another channel is another matter");
+    assert_eq!(deliveries(&*store, "pending").await.iter().filter(|d| d.due == Some(at(30))).count(), 3, "all that is for it waits");
+    drop(store);
+    let store = place.open().await;
+    assert_eq!(store.line(&"a".into()).await.unwrap(), line);
     let again = claim(&*store, "a", at(30)).await;
     assert_eq!(each_job(&again), [["Scan-1"], ["Scan-2"], ["Scan-3"]]);
     assert_eq!((again[0].attempts, again[1].attempts), (1, 0));
-    // One in the middle that waits lets those before it go.
-    settle(&*store, batch[1].id, at(30), Verdict::Again(at(90))).await;
-    assert_eq!(each_job(&claim(&*store, "a", at(31)).await), [["Scan-1"]]);
-    settle(&*store, batch[0].id, at(31), Verdict::Dead).await;
-    assert_eq!(store.claim(&"a".into(), at(31), 10).await.unwrap(), Claim::NotBefore(at(90)));
+    // Someone asks for it.
+    shut(&*store, again[0].id, at(30), trouble(4, 900, 37)).await;
+    assert_eq!(store.retry(Retry::One(again[0].id), at(31)).await.unwrap(), 1);
+    assert_eq!(claim(&*store, "a", at(31)).await.len(), 3);
+    let open = Line { aged: Duration::from_secs(37), sent: Some(at(31)), ..Line::default() };
+    store.settle(Settlement { line: Some(open.clone()), ..settlement(again[0].id, Verdict::Delivered, at(31)) }).await.unwrap();
+    assert_eq!(store.line(&"a".into()).await.unwrap(), open);
+    assert_eq!(each_job(&claim(&*store, "a", at(31)).await), [["Scan-2"], ["Scan-3"]]);
+}
+
+async fn one_aside_lets_the_others_pass(place: &dyn Place) {
+    let store = place.open().await;
+    fail(&*store, at(0), &["Scan-1", "Scan-2", "Scan-3"], &["a"]).await;
+    let batch = claim(&*store, "a", at(0)).await;
+    settle(&*store, batch[1].id, at(0), Verdict::Aside(at(90))).await;
+    assert_eq!(each_job(&claim(&*store, "a", at(1)).await), [["Scan-1"], ["Scan-3"]]);
+    for one in [&batch[0], &batch[2]] {
+        settle(&*store, one.id, at(1), Verdict::Delivered).await;
+    }
+    assert_eq!(store.claim(&"a".into(), at(89), 10).await.unwrap(), Claim::NotBefore(at(90)));
+    let back = claim(&*store, "a", at(90)).await;
+    assert_eq!((each_job(&back), back[0].waited), (vec![vec!["Scan-2"]], Duration::from_secs(90)));
 }
 
 async fn a_clock_set_back_by_years_stops_nothing(place: &dyn Place) {
     let store = place.open().await;
     fail(&*store, at(0), &["Scan-1", "Scan-2"], &["a"]).await;
-    let years = |n: i64| at(n * 365 * 24 * 3_600);
+    let year = 365 * 86_400;
+    assert_eq!(claim(&*store, "a", at(-year)).await.len(), 2);
     let batch = claim(&*store, "a", at(0)).await;
-    settle(&*store, batch[0].id, at(0), Verdict::Again(at(30))).await;
-    assert_eq!(each_job(&claim(&*store, "a", years(-10)).await), [["Scan-1"], ["Scan-2"]]);
-    // A wait that was asked for by the clock as it is now holds.
-    settle(&*store, batch[0].id, years(-10), Verdict::Again(years(-10) + std::time::Duration::from_secs(24 * 3_600))).await;
-    assert!(matches!(store.claim(&"a".into(), years(-10), 10).await.unwrap(), Claim::NotBefore(_)));
-    assert_eq!(each_job(&claim(&*store, "a", years(10)).await), [["Scan-1"], ["Scan-2"]]);
+    settle(&*store, batch[0].id, at(0), Verdict::Aside(at(60))).await;
+    assert_eq!(each_job(&claim(&*store, "a", at(-year)).await), [["Scan-1"], ["Scan-2"]]);
+}
+
+async fn what_has_waited_too_long_for_its_channel_is_given_up(place: &dyn Place) {
+    let store = place.open().await;
+    let overdue = |aged: u64| Overdue {
+        channel: "a".into(),
+        aged: Duration::from_secs(aged),
+        give_up_after: Duration::from_secs(100),
+        answer: "given up: HTTP 503".into(),
+        fallback: None,
+        now: at(aged.cast_signed()),
+    };
+    fail(&*store, at(0), &["Scan-1", "Scan-2"], &["a", "b"]).await;
+    hold(&*store, at(0), &["Scan-4", "Scan-5"], &["a"]).await;
+    store.roll_up(&"failed".into(), at(0)).await.unwrap();
+    // What went wrong before these were made is not theirs.
+    shut(&*store, claim(&*store, "a", at(0)).await[0].id, at(0), trouble(1, 5, 1_000)).await;
+    let gave_up = store.give_up(overdue(1_050)).await.unwrap();
+    assert_eq!((gave_up.messages, gave_up.next), (0, Some(Duration::from_secs(50))));
+    fail(&*store, at(50), &["Scan-3"], &["a"]).await;
+    assert_eq!(store.give_up(overdue(1_060)).await.unwrap().messages, 0);
+    let gave_up = store.give_up(overdue(1_100)).await.unwrap();
+    assert_eq!((gave_up.messages, gave_up.next), (3, Some(Duration::from_secs(60))), "the one made later has its own time");
+    let tally = store.tally().await.unwrap();
+    assert_eq!((sums(&tally, "a"), sums(&tally, "b")), ((vec![(Ending::Dead, 4)], 1), (vec![], 2)));
+    let dead = deliveries(&*store, "dead").await;
+    assert!(dead.iter().filter(|d| d.rolled_into.is_none()).all(|d| d.answer.as_deref() == Some("given up: HTTP 503")), "{dead:?}");
+    // Sent again, it has its whole time before it.
+    let first = dead.iter().map(|d| d.id).min().unwrap();
+    store.retry(Retry::One(first), at(1_100)).await.unwrap();
+    assert_eq!(store.give_up(overdue(1_160)).await.unwrap().messages, 1, "the later one");
+    assert_eq!(sums(&store.tally().await.unwrap(), "a"), (vec![(Ending::Dead, 4)], 1));
+    assert_eq!(store.line(&"a".into()).await.unwrap().aged, Duration::from_secs(1_160));
+}
+
+async fn a_fallback_gets_what_is_dead_once_and_counts_nothing(place: &dyn Place) {
+    let store = place.open().await;
+    fail(&*store, at(0), &["Scan-1"], &["a"]).await;
+    hold(&*store, at(0), &["Scan-2", "Scan-3"], &["a"]).await;
+    store.roll_up(&"failed".into(), at(1)).await.unwrap();
+    let die = async |id, fallback: &str| {
+        let answer = "HTTP 400: no".to_owned();
+        store.settle(Settlement { fallback: Some(fallback.into()), answer, ..settlement(id, Verdict::Dead, at(2)) }).await.unwrap();
+    };
+    let batch = claim(&*store, "a", at(1)).await;
+    for one in &batch {
+        die(one.id, "b").await;
+    }
+    let instead = claim(&*store, "b", at(2)).await;
+    assert_eq!(each_job(&instead), [vec!["Scan-1"], vec!["Scan-2", "Scan-3"]]);
+    assert_eq!(
+        instead.iter().map(|one| (one.kind, one.total)).collect::<Vec<_>>(),
+        [(NotificationKind::Alert, 1), (NotificationKind::RollUp, 2)]
+    );
+    let why = instead[0].undelivered.as_ref().unwrap();
+    assert_eq!((why.channel.as_str(), why.answer.as_str()), ("a", "HTTP 400: no"));
+    assert_ne!(instead[0].key, batch[0].key);
+    // Sent again and dead again, it is told once.
+    store.retry(Retry::One(batch[0].id), at(3)).await.unwrap();
+    die(batch[0].id, "b").await;
+    assert_eq!(claim(&*store, "b", at(3)).await.len(), 2);
+    // The fallback's fallback is told what was wrong with the first one.
+    die(instead[0].id, "c").await;
+    settle(&*store, instead[1].id, at(4), Verdict::Delivered).await;
+    let last = claim(&*store, "c", at(4)).await;
+    assert_eq!((each_job(&last), last[0].undelivered.as_ref().unwrap().channel.as_str()), (vec![vec!["Scan-1"]], "a"));
+    let tally = store.tally().await.unwrap();
+    assert_eq!(sums(&tally, "a"), (vec![(Ending::Dead, 3)], 0));
+    assert_eq!((sums(&tally, "b"), sums(&tally, "c")), ((vec![], 0), (vec![], 0)));
+    let listed = deliveries(&*store, "pending").await;
+    assert_eq!((listed.len(), listed[0].instead_of, &listed[0].jobs), (1, Some(batch[0].id), &vec!["Scan-1".to_owned()]));
+}
+
+async fn a_group_waits_for_others_and_goes_out_as_one_delivery(place: &dyn Place) {
+    let store = place.open().await;
+    let gather = async |second, id: &str, key: &str| {
+        let job = job(id, State::Failed);
+        let gather = Some(Gather { key: key.into(), wait: Duration::from_secs(60) });
+        let alert = NewAlert { gather, ..alert("failed", &job, 1, &["a", "b"]) };
+        store.take_in(page(at(second), &job, 1, vec![alert])).await.unwrap();
+    };
+    gather(0, "Scan-1", "sites").await;
+    gather(10, "Scan-2", "mail").await;
+    gather(59, "Scan-3", "sites").await;
+    assert_eq!(store.claim(&"a".into(), at(59), 10).await.unwrap(), Claim::Empty, "nothing goes out by itself");
+    drop(store);
+    let store = place.open().await;
+    let waits = |key: &str, due| Gathering { rule: "failed".into(), key: key.into(), due: at(due) };
+    assert_eq!(store.gathering().await.unwrap(), [waits("sites", 60), waits("mail", 70)], "the first one says how long");
+    assert_eq!(store.send_group(&"failed".into(), "sites", at(60)).await.unwrap(), RollUp { messages: 2, folded: 4 });
+    assert_eq!(store.hold_group(&"failed".into(), "mail").await.unwrap(), 2);
+    assert_eq!(store.gathering().await.unwrap(), []);
+    assert_eq!(store.held_rules().await.unwrap(), ["failed"].map(Name::from));
+    let batch = claim(&*store, "a", at(60)).await;
+    assert_eq!((each_job(&batch), batch[0].kind, batch[0].total), (vec![vec!["Scan-1", "Scan-3"]], NotificationKind::Group, 2));
+    settle(&*store, batch[0].id, at(60), Verdict::Delivered).await;
+    assert_eq!(sums(&store.tally().await.unwrap(), "a"), (vec![(Ending::Delivered, 2)], 1));
+    assert_eq!(store.let_through(&"failed".into(), 10).await.unwrap(), [at(60)], "to the limit, a group is one message");
+    store.roll_up(&"failed".into(), at(61)).await.unwrap();
+    settle(&*store, claim(&*store, "a", at(61)).await[0].id, at(61), Verdict::Delivered).await;
+    assert_eq!(sums(&store.tally().await.unwrap(), "a"), (vec![(Ending::Delivered, 2), (Ending::RolledUp, 1)], 0));
 }
 
 async fn a_lease_keeps_others_off_until_it_runs_out(place: &dyn Place) {
@@ -303,7 +441,7 @@ async fn a_lease_keeps_others_off_until_it_runs_out(place: &dyn Place) {
     assert_eq!(each_job(&claim(&*other, "a", free).await), [["Scan-1"]]);
     let Claim::NotBefore(_) = store.claim(&"a".into(), free, 10).await.unwrap() else { panic!("it was given away twice") };
     // A tried one is free again for anyone.
-    settle(&*other, mine[0].id, free, Verdict::Again(free)).await;
+    settle(&*other, mine[0].id, free, Verdict::Waits).await;
     assert_eq!(claim(&*store, "a", free).await.len(), 1);
 }
 
@@ -313,7 +451,7 @@ async fn an_ending_is_for_good(place: &dyn Place) {
     let batch = claim(&*store, "a", at(0)).await;
     settle(&*store, batch[0].id, at(1), Verdict::Delivered).await;
     settle(&*store, batch[1].id, at(1), Verdict::Dead).await;
-    for late in [Verdict::Dead, Verdict::Delivered, Verdict::Again(at(2)), Verdict::Underway] {
+    for late in [Verdict::Dead, Verdict::Delivered, Verdict::Waits, Verdict::Aside(at(2)), Verdict::Underway] {
         settle(&*store, batch[0].id, at(9), late).await;
         settle(&*store, batch[1].id, at(9), late).await;
     }
@@ -331,8 +469,7 @@ async fn recipients_that_are_done_stay_done(place: &dyn Place) {
     let end = |target: &str, accepted| TargetEnd { target: target.into(), accepted, answer: "250 ok".into() };
     let id = claim(&*store, "mail", at(0)).await[0].id;
     let done = vec![end("x@contoso.example", true), end("y@contoso.example", false)];
-    let underway =
-        Settlement { id, verdict: Verdict::Underway, now: at(0), attempted: false, answer: String::new(), targets: done.clone() };
+    let underway = Settlement { attempted: false, targets: done.clone(), ..settlement(id, Verdict::Underway, at(0)) };
     store.settle(underway).await.unwrap();
     let again = claim(&*store, "mail", at(1)).await;
     assert_eq!((&again[0].ended, again[0].attempts), (&done, 0));
@@ -391,7 +528,7 @@ async fn the_dead_are_sent_again_and_the_living_at_once(place: &dyn Place) {
     let batch = claim(&*store, "a", at(0)).await;
     settle(&*store, batch[0].id, at(0), Verdict::Dead).await;
     settle(&*store, batch[1].id, at(0), Verdict::Dead).await;
-    settle(&*store, batch[2].id, at(0), Verdict::Again(at(3_600))).await;
+    settle(&*store, batch[2].id, at(0), Verdict::Aside(at(3_600))).await;
     assert_eq!(store.retry(Retry::One(batch[2].id), at(5)).await.unwrap(), 1);
     assert_eq!(each_job(&claim(&*store, "a", at(5)).await), [["Scan-3"]]);
     assert_eq!(store.retry(Retry::Dead, at(6)).await.unwrap(), 2);
@@ -443,7 +580,7 @@ async fn a_kill_loses_nothing(place: &dyn Place) {
     store.roll_up(&"failed".into(), at(5)).await.unwrap();
     let batch = claim(&*store, "a", at(5)).await;
     settle(&*store, batch[0].id, at(5), Verdict::Delivered).await;
-    settle(&*store, batch[1].id, at(5), Verdict::Again(at(60))).await;
+    shut(&*store, batch[1].id, at(5), trouble(1, 60, 0)).await;
     let before = store.tally().await.unwrap();
     let risen = place.after_a_kill().await;
     assert_eq!(risen.tally().await.unwrap(), before);
@@ -496,8 +633,10 @@ macro_rules! suite {
                 the_same_page_twice_is_one_alert, an_alert_is_unique_by_rule_source_job_and_run,
                 what_is_known_of_a_job_is_what_was_last_taken_in, a_page_is_taken_in_whole, a_job_is_open_until_it_ends,
                 a_source_keeps_its_first_cut_and_its_furthest_watermark, a_channel_gets_its_own_in_order_once_due,
-                one_that_waits_keeps_those_behind_it_waiting, a_clock_set_back_by_years_stops_nothing,
-                a_lease_keeps_others_off_until_it_runs_out, an_ending_is_for_good, recipients_that_are_done_stay_done, a_roll_up_carries_what_was_held_and_ends_with_it,
+                a_channel_in_trouble_takes_nothing_before_its_time, one_aside_lets_the_others_pass,
+                a_clock_set_back_by_years_stops_nothing, what_has_waited_too_long_for_its_channel_is_given_up,
+                a_fallback_gets_what_is_dead_once_and_counts_nothing, a_group_waits_for_others_and_goes_out_as_one_delivery, a_lease_keeps_others_off_until_it_runs_out, an_ending_is_for_good,
+                recipients_that_are_done_stay_done, a_roll_up_carries_what_was_held_and_ends_with_it,
                 a_dead_roll_up_is_sent_again_whole, the_dead_are_sent_again_and_the_living_at_once,
                 what_was_let_through_is_told_oldest_first, what_was_held_is_held_after_a_restart, a_kill_loses_nothing,
                 lists_are_cut_to_what_was_asked_for, a_notice_is_told_once_at_each_end,

@@ -56,6 +56,7 @@ fn the_body_is_the_jobs_as_data() {
                     "extension": null
                 }],
                 "link": "https://relay.contoso.example/",
+                "undelivered": null,
                 "trouble": null
             }
         })

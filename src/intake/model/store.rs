@@ -12,8 +12,8 @@ use jiff::Timestamp;
 use crate::{
     domain::{Delivery, Job, Name, Notice},
     store::{
-        AlertFilter, AlertRow, Claim, DeliveryFilter, Intake, JobFilter, JobRow, Known, OldJob, OpenJob, Pruned, Retry, RollUp, Settlement,
-        SourceRecord, Store, StoreError, Tally,
+        AlertFilter, AlertRow, Claim, DeliveryFilter, Gathering, GaveUp, Intake, JobFilter, JobRow, Known, Line, OldJob, OpenJob, Overdue,
+        Pruned, Retry, RollUp, Settlement, SourceRecord, Store, StoreError, Tally,
     },
 };
 
@@ -159,6 +159,26 @@ impl Store for MemoryStore {
 
     async fn roll_up(&self, _: &Name, _: Timestamp) -> Result<RollUp, StoreError> {
         unreachable!("intake makes no roll-ups")
+    }
+
+    async fn gathering(&self) -> Result<Vec<Gathering>, StoreError> {
+        unreachable!("intake sends no groups")
+    }
+
+    async fn send_group(&self, _: &Name, _: &str, _: Timestamp) -> Result<RollUp, StoreError> {
+        unreachable!("intake sends no groups")
+    }
+
+    async fn hold_group(&self, _: &Name, _: &str) -> Result<usize, StoreError> {
+        unreachable!("intake sends no groups")
+    }
+
+    async fn line(&self, _: &Name) -> Result<Line, StoreError> {
+        unreachable!("intake sends nothing")
+    }
+
+    async fn give_up(&self, _: Overdue) -> Result<GaveUp, StoreError> {
+        unreachable!("intake sends nothing")
     }
 
     async fn claim(&self, _: &Name, _: Timestamp, _: u32) -> Result<Claim, StoreError> {

@@ -9,7 +9,7 @@ use super::worker::Tx;
 use crate::{
     domain::{Category, Job, JobType, JobView, Name, NotificationKind, State},
     failpoint::{self, Point},
-    store::{Intake, Known, NewAlert, OpenJob, SourceRecord},
+    store::{Gather, Intake, Known, NewAlert, OpenJob, SourceRecord},
 };
 
 /// A time as the tables hold it.
@@ -179,18 +179,21 @@ fn raise(tx: &mut Tx<'_>, alert: &NewAlert, now: Timestamp) -> rusqlite::Result<
             "INSERT INTO alert (rule, source, job_id, run, facts, job, created, held) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)
              ON CONFLICT DO NOTHING",
         )?
-        .execute(params![rule, source, job.id, alert.run, facts, snapshot, micros(now), alert.held])?;
+        .execute(params![rule, source, job.id, alert.run, facts, snapshot, micros(now), alert.held || alert.gather.is_some()])?;
     if written == 0 {
         return Ok(());
     }
     let id = tx.db.last_insert_rowid();
     tx.count("alerts", rule, "", 1);
-    let state = if alert.held { "held" } else { "pending" };
+    let (state, gather, due) = match &alert.gather {
+        Some(gather) => ("gathering", Some(gather.key.as_str()), ends_at(tx.db, rule, gather, now)?),
+        None => (if alert.held { "held" } else { "pending" }, None, micros(now)),
+    };
     for channel in &alert.notify {
         tx.db
             .prepare_cached(
-                "INSERT INTO notification (key, channel, kind, rule, facts, alert, state, created, due)
-                 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?8)",
+                "INSERT INTO notification (key, channel, kind, rule, facts, alert, state, created, due, gather)
+                 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)",
             )?
             .execute(params![
                 key("alert", &[rule, source, &job.id, &run, channel]),
@@ -200,11 +203,21 @@ fn raise(tx: &mut Tx<'_>, alert: &NewAlert, now: Timestamp) -> rusqlite::Result<
                 facts,
                 id,
                 state,
-                micros(now)
+                micros(now),
+                due,
+                gather
             ])?;
         tx.count("pending", channel, "", 1);
     }
     Ok(())
+}
+
+/// When an alert's group goes out: its first one says.
+fn ends_at(db: &Connection, rule: &str, gather: &Gather, now: Timestamp) -> rusqlite::Result<i64> {
+    let waiting: Option<i64> = db
+        .prepare_cached("SELECT min(due) FROM notification WHERE rule = ?1 AND gather = ?2 AND state = 'gathering'")?
+        .query_row([rule, &gather.key], |row| row.get(0))?;
+    Ok(waiting.unwrap_or_else(|| micros(now.checked_add(gather.wait).unwrap_or(Timestamp::MAX))))
 }
 
 /// A key that the same facts always give again, also in a store restored from an older copy.

@@ -95,7 +95,7 @@ pub fn prune(tx: &Tx<'_>, source: &Name, before: Timestamp) -> rusqlite::Result<
         .prepare_cached(
             "SELECT id FROM job j WHERE source = ?1 AND absences > 1 AND ended = 1 AND coalesce(finished, started, first_seen) < ?2
                  AND NOT EXISTS (SELECT 1 FROM alert a JOIN notification n ON n.alert = a.id
-                     WHERE a.source = j.source AND a.job_id = j.id AND n.state IN ('pending', 'held', 'folded', 'dead'))
+                     WHERE a.source = j.source AND a.job_id = j.id AND n.state IN ('pending', 'gathering', 'held', 'folded', 'dead'))
              LIMIT ?3",
         )?
         .query_map(params![source.as_str(), micros(before), PRUNED_AT_ONCE], |row| row.get(0))?

@@ -153,7 +153,8 @@ mod tests {
 
     fn settlement(id: i64) -> Settlement {
         let now = Timestamp::from_second(1_800_000_000).unwrap();
-        Settlement { id, verdict: Verdict::Delivered, now, attempted: true, answer: "ok\nor so".into(), targets: Vec::new() }
+        let answer = "ok\nor so".into();
+        Settlement { id, verdict: Verdict::Delivered, now, attempted: true, answer, targets: Vec::new(), line: None, fallback: None }
     }
 
     #[test]

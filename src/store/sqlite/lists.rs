@@ -84,7 +84,7 @@ pub fn alerts(db: &Connection, filter: &AlertFilter) -> rusqlite::Result<Vec<Ale
 /// The word of the accounting for a row's state.
 fn outcome_of(state: &str) -> &str {
     match state {
-        "held" | "folded" => "pending",
+        "gathering" | "held" | "folded" => "pending",
         other => other,
     }
 }
@@ -93,14 +93,16 @@ pub fn deliveries(db: &Connection, filter: &DeliveryFilter) -> rusqlite::Result<
     let mut conditions = Conditions::default();
     conditions.add("n.channel = ?", filter.channel.clone());
     match filter.outcome.as_deref() {
-        Some("pending") => conditions.add("n.state IN ('pending', 'held', 'folded') AND ?", Some(true)),
+        Some("pending") => conditions.add("n.state IN ('pending', 'gathering', 'held', 'folded') AND ?", Some(true)),
         other => conditions.add("n.state = ?", other.map(str::to_owned)),
     }
     conditions.add("n.created >= ?", filter.since.map(micros));
     let sql = format!(
-        "SELECT n.id, n.key, n.channel, n.kind, n.state, n.rule, n.attempts, n.created, n.due, n.ended, n.answer, n.folded_into, a.job_id,
-             CASE WHEN n.alert IS NULL THEN (SELECT count(*) FROM notification m WHERE m.folded_into = n.id) ELSE 1 END
-         FROM notification n LEFT JOIN alert a ON a.id = n.alert {} ORDER BY n.id DESC LIMIT {}",
+        "SELECT n.id, n.key, n.channel, n.kind, n.state, n.rule, n.attempts, n.created, max(n.due, coalesce(l.due, n.due)), n.ended,
+             n.answer, n.folded_into, a.job_id,
+             CASE WHEN c.alert IS NULL THEN (SELECT count(*) FROM notification m WHERE m.folded_into = c.id) ELSE 1 END, n.instead_of, c.id
+         FROM notification n JOIN notification c ON c.id = coalesce(n.instead_of, n.id)
+             LEFT JOIN alert a ON a.id = c.alert LEFT JOIN line l ON l.channel = n.channel {} ORDER BY n.id DESC LIMIT {}",
         conditions.sql(),
         filter.limit
     );
@@ -109,13 +111,13 @@ pub fn deliveries(db: &Connection, filter: &DeliveryFilter) -> rusqlite::Result<
     )?;
     db.prepare(&sql)?
         .query_map(params_from_iter(&conditions.values), |row| {
-            let id: i64 = row.get(0)?;
+            let (id, carrier): (i64, i64) = (row.get(0)?, row.get(15)?);
             let state: String = row.get(4)?;
             let job: Option<String> = row.get(12)?;
             let jobs = match job {
                 Some(job) => vec![job],
                 None => folded
-                    .query_map(params![id, i64::try_from(Delivery::JOBS_SHOWN).unwrap_or(i64::MAX)], |row| row.get(0))?
+                    .query_map(params![carrier, i64::try_from(Delivery::JOBS_SHOWN).unwrap_or(i64::MAX)], |row| row.get(0))?
                     .collect::<rusqlite::Result<_>>()?,
             };
             Ok(Delivery {
@@ -133,6 +135,7 @@ pub fn deliveries(db: &Connection, filter: &DeliveryFilter) -> rusqlite::Result<
                 ended: row.get::<_, Option<i64>>(9)?.map(time),
                 answer: row.get(10)?,
                 rolled_into: row.get(11)?,
+                instead_of: row.get(14)?,
             })
         })?
         .collect()

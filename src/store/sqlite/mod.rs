@@ -1,14 +1,17 @@
 //! The embedded store: one `SQLite` file in WAL mode, one writer, a few readers. All that is `SQLite`'s own is in this folder.
 
 mod fate;
+mod folding;
 mod inspection;
 mod intake;
 mod keeping;
 mod ledger;
+mod line;
 mod lists;
 mod outbox;
 mod readers;
 mod schema;
+mod settling;
 mod worker;
 
 use std::{
@@ -24,8 +27,8 @@ use jiff::Timestamp;
 use rusqlite::{Connection, ErrorCode, OpenFlags};
 
 use super::{
-    AlertFilter, AlertRow, Claim, DeliveryFilter, Intake, JobFilter, JobRow, Known, OldJob, OpenJob, Pruned, Retry, RollUp, Settlement,
-    SourceRecord, Store, StoreError, Tally, Verdict,
+    AlertFilter, AlertRow, Claim, DeliveryFilter, Gathering, GaveUp, Intake, JobFilter, JobRow, Known, Line, OldJob, OpenJob, Overdue,
+    Pruned, Retry, RollUp, Settlement, SourceRecord, Store, StoreError, Tally, Verdict,
 };
 use crate::domain::{Delivery, Name, Notice};
 use fate::{Fate, Place, RESTORE};
@@ -227,16 +230,39 @@ impl Store for Sqlite {
 
     async fn let_through(&self, rule: &Name, most: u32) -> Result<Vec<Timestamp>, StoreError> {
         let rule = rule.clone();
-        self.readers.read(move |db| outbox::let_through(db, &rule, most)).await
+        self.readers.read(move |db| folding::let_through(db, &rule, most)).await
     }
 
     async fn held_rules(&self) -> Result<Vec<Name>, StoreError> {
-        self.readers.read(outbox::held_rules).await
+        self.readers.read(folding::held_rules).await
     }
 
     async fn roll_up(&self, rule: &Name, now: Timestamp) -> Result<RollUp, StoreError> {
         let rule = rule.clone();
-        self.writer.write(Survives::PowerCut, move |tx| outbox::roll_up(tx, &rule, now)).await
+        self.writer.write(Survives::PowerCut, move |tx| folding::roll_up(tx, &rule, now)).await
+    }
+
+    async fn gathering(&self) -> Result<Vec<Gathering>, StoreError> {
+        self.readers.read(folding::gathering).await
+    }
+
+    async fn send_group(&self, rule: &Name, key: &str, now: Timestamp) -> Result<RollUp, StoreError> {
+        let (rule, key) = (rule.clone(), key.to_owned());
+        self.writer.write(Survives::PowerCut, move |tx| folding::send_group(tx, &rule, &key, now)).await
+    }
+
+    async fn hold_group(&self, rule: &Name, key: &str) -> Result<usize, StoreError> {
+        let (rule, key) = (rule.clone(), key.to_owned());
+        self.writer.write(Survives::PowerCut, move |tx| folding::hold_group(tx, &rule, &key)).await
+    }
+
+    async fn line(&self, channel: &Name) -> Result<Line, StoreError> {
+        let channel = channel.clone();
+        self.readers.read(move |db| line::read(db, &channel)).await
+    }
+
+    async fn give_up(&self, overdue: Overdue) -> Result<GaveUp, StoreError> {
+        self.writer.write(Survives::ProcessDeath, move |tx| line::give_up(tx, &overdue)).await
     }
 
     async fn claim(&self, channel: &Name, now: Timestamp, most: u32) -> Result<Claim, StoreError> {
@@ -256,7 +282,8 @@ impl Store for Sqlite {
 
     async fn settle(&self, settlement: Settlement) -> Result<(), StoreError> {
         if let Some(ledger) = &self.ledger {
-            if settlement.verdict == Verdict::Delivered && ledger.record(&settlement) {
+            // The ledger knows nothing of how a channel stands.
+            if settlement.verdict == Verdict::Delivered && settlement.line.is_none() && ledger.record(&settlement) {
                 self.writer.enter();
                 return Ok(());
             }
@@ -264,7 +291,7 @@ impl Store for Sqlite {
                 ledger.settled_otherwise(settlement.id);
             }
         }
-        self.writer.write(Survives::ProcessDeath, move |tx| outbox::settle(tx, &settlement)).await
+        self.writer.write(Survives::ProcessDeath, move |tx| settling::settle(tx, &settlement)).await
     }
 
     async fn tell(&self, notice: Notice, channels: Vec<Name>, now: Timestamp) -> Result<bool, StoreError> {
@@ -291,8 +318,8 @@ impl Store for Sqlite {
         self.writer.write(Survives::ProcessDeath, move |tx| keeping::prune(tx, &source, before)).await
     }
 
-    async fn retry(&self, which: Retry, now: Timestamp) -> Result<usize, StoreError> {
-        self.writer.write(Survives::PowerCut, move |tx| outbox::retry(tx, which, now)).await
+    async fn retry(&self, which: Retry, _: Timestamp) -> Result<usize, StoreError> {
+        self.writer.write(Survives::PowerCut, move |tx| settling::retry(tx, which)).await
     }
 
     async fn jobs(&self, filter: JobFilter) -> Result<Vec<JobRow>, StoreError> {

@@ -1,4 +1,4 @@
-//! The way of notifications: claimed, settled, rolled up, sent again.
+//! The way of notifications: claimed, and loaded with what they carry.
 
 use std::time::Duration;
 
@@ -6,43 +6,52 @@ use jiff::Timestamp;
 use rusqlite::{Connection, OptionalExtension, Row, params};
 
 use super::{
-    intake::{key, micros, time},
-    ledger::Accepted,
+    intake::{micros, time},
     worker::Tx,
 };
 use crate::{
-    domain::{Alert, Ending, Job, JobView, Name, Notification, NotificationKind, RuleFacts, State},
+    domain::{Alert, Job, JobView, Name, Notification, NotificationKind, RuleFacts, State, TargetEnd, Undelivered},
     failpoint::{self, Point},
-    store::{Claim, Retry, RollUp, Settlement, Verdict},
+    store::Claim,
 };
 
 /// How long a claim holds. In this backend one process owns the file, and a start voids older leases.
 const LEASE_MICROS: i64 = 60_000_000;
-/// No attempt puts the next one off for longer: a channel may ask for a day, and a little is left for what is under way.
-const LONGEST_WAIT_MICROS: i64 = 25 * 3_600 * 1_000_000;
 /// How many of a roll-up's alerts are loaded to be named in it; the rest are counted.
 pub const ROLL_UP_NAMED: u32 = 1_000;
+/// Nothing is put aside for longer, for a recipient's server may ask for a day at most: what seems to be, was put aside before
+/// the wall clock was set back, and is due.
+const ASIDE_MOST_MICROS: i64 = 25 * 3_600 * 1_000_000;
 
-/// Whether its time is yet to come. One never tried is due at once, and a time further off than any wait means that the clock
-/// was set back.
-fn waits(due: i64, attempts: u32, now: Timestamp) -> bool {
-    attempts > 0 && (1..=LONGEST_WAIT_MICROS).contains(&due.saturating_sub(micros(now)))
+/// Whether anything may be sent to a channel. `Ready` is empty here: it only says that a claim is worthwhile.
+pub fn first_due(db: &Connection, channel: &Name, holder: &str, now: Timestamp) -> rusqlite::Result<Claim> {
+    let shut: Option<i64> = db
+        .prepare_cached("SELECT due FROM line WHERE channel = ?1 AND due > ?2")?
+        .query_row(params![channel.as_str(), micros(now)], |row| row.get(0))
+        .optional()?;
+    let first: Option<(Option<String>, Option<i64>)> = db
+        .prepare_cached(&format!("SELECT holder, lease FROM notification WHERE {} ORDER BY id LIMIT 1", ready()))?
+        .query_row(params![channel.as_str(), micros(now)], |row| Ok((row.get(0)?, row.get(1)?)))
+        .optional()?;
+    if let (Some(_), Some(due)) = (&first, shut) {
+        return Ok(Claim::NotBefore(time(due)));
+    }
+    Ok(match first {
+        Some((Some(other), Some(lease))) if other != holder && lease > micros(now) => Claim::NotBefore(time(lease)),
+        Some(_) => Claim::Ready(Vec::new()),
+        None => {
+            let aside: Option<i64> = db
+                .prepare_cached("SELECT min(due) FROM notification WHERE channel = ?1 AND state = 'pending'")?
+                .query_row([channel.as_str()], |row| row.get(0))?;
+            aside.map_or(Claim::Empty, |due| Claim::NotBefore(time(due.max(shut.unwrap_or(i64::MIN)))))
+        }
+    })
 }
 
-/// Whether the first in a channel's line may be sent. `Ready` is empty here: it only says that a claim is worthwhile.
-pub fn first_due(db: &Connection, channel: &Name, holder: &str, now: Timestamp) -> rusqlite::Result<Claim> {
-    let first: Option<(i64, u32, Option<String>, Option<i64>)> = db
-        .prepare_cached(
-            "SELECT due, attempts, holder, lease FROM notification WHERE channel = ?1 AND state = 'pending' ORDER BY id LIMIT 1",
-        )?
-        .query_row([channel.as_str()], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?)))
-        .optional()?;
-    Ok(match first {
-        None => Claim::Empty,
-        Some((due, attempts, ..)) if waits(due, attempts, now) => Claim::NotBefore(time(due)),
-        Some((_, _, Some(other), Some(lease))) if other != holder && lease > micros(now) => Claim::NotBefore(time(lease)),
-        Some(_) => Claim::Ready(Vec::new()),
-    })
+/// What waits for the channel `?1` and is not aside at `?2`. What was never put aside is due from its making, whatever the
+/// wall clock says since.
+fn ready() -> String {
+    format!("channel = ?1 AND state = 'pending' AND (due <= ?2 OR due <= created OR due > ?2 + {ASIDE_MOST_MICROS})")
 }
 
 pub fn claim(tx: &Tx<'_>, channel: &Name, holder: &str, now: Timestamp, most: u32) -> rusqlite::Result<Claim> {
@@ -50,33 +59,24 @@ pub fn claim(tx: &Tx<'_>, channel: &Name, holder: &str, now: Timestamp, most: u3
         Claim::Ready(_) => {}
         nothing => return Ok(nothing),
     }
-    let rows: Vec<(Notification, Option<i64>, i64)> = tx
+    let rows: Vec<(Notification, Option<i64>, Option<i64>)> = tx
         .db
-        .prepare_cached(
-            "SELECT n.id, n.key, n.kind, n.created, n.attempts, n.targets, f.facts, n.alert, n.due, n.notice, n.waited
-             FROM notification n JOIN rule_facts f ON f.id = n.facts
-             WHERE n.channel = ?1 AND n.state = 'pending' ORDER BY n.id LIMIT ?2",
-        )?
-        .query_map(params![channel.as_str(), most], |row| notification_of(row, channel))?
+        .prepare_cached(&format!(
+            "SELECT n.id, n.key, n.kind, n.created, n.attempts, n.targets, f.facts, n.alert, n.instead_of, n.notice, n.waited
+             FROM (SELECT * FROM notification WHERE {} ORDER BY id LIMIT ?3) n JOIN rule_facts f ON f.id = n.facts ORDER BY n.id",
+            ready()
+        ))?
+        .query_map(params![channel.as_str(), micros(now), most], |row| notification_of(row, channel))?
         .collect::<rusqlite::Result<_>>()?;
     let mut ready = Vec::with_capacity(rows.len());
-    for (mut notification, alert, due) in rows {
-        // What waits for its time keeps those behind it waiting, too: a channel is told things in order.
-        if waits(due, notification.attempts, now) {
-            break;
-        }
+    for (mut notification, alert, instead_of) in rows {
         match alert {
             Some(id) => notification.alerts = alerts(tx.db, "a.id = ?1", id, 1)?,
             None if notification.notice.is_some() => {}
-            None => {
-                notification.alerts =
-                    alerts(tx.db, "a.id IN (SELECT alert FROM notification WHERE folded_into = ?1)", notification.id, ROLL_UP_NAMED)?;
-                notification.total = tx
-                    .db
-                    .prepare_cached("SELECT count(*) FROM notification WHERE folded_into = ?1")?
-                    .query_row([notification.id], |row| row.get::<_, i64>(0))?
-                    .unsigned_abs();
-            }
+            None => load_carried(tx.db, &mut notification, instead_of)?,
+        }
+        if let Some(id) = instead_of {
+            notification.undelivered = undelivered(tx.db, id)?;
         }
         tx.db.prepare_cached("UPDATE notification SET holder = ?2, lease = ?3 WHERE id = ?1")?.execute(params![
             notification.id,
@@ -89,7 +89,31 @@ pub fn claim(tx: &Tx<'_>, channel: &Name, holder: &str, now: Timestamp, most: u3
     Ok(Claim::Ready(ready))
 }
 
-fn notification_of(row: &Row<'_>, channel: &Name) -> rusqlite::Result<(Notification, Option<i64>, i64)> {
+/// The alerts of a message that has none of its own: those folded into it, or into the one in whose place it goes out.
+fn load_carried(db: &Connection, notification: &mut Notification, instead_of: Option<i64>) -> rusqlite::Result<()> {
+    let carrier = instead_of.unwrap_or(notification.id);
+    let one: Option<i64> =
+        db.prepare_cached("SELECT alert FROM notification WHERE id = ?1")?.query_row([carrier], |row| row.get(0)).optional()?.flatten();
+    if let Some(alert) = one {
+        notification.alerts = alerts(db, "a.id = ?1", alert, 1)?;
+        return Ok(());
+    }
+    notification.alerts = alerts(db, "a.id IN (SELECT alert FROM notification WHERE folded_into = ?1)", carrier, ROLL_UP_NAMED)?;
+    notification.total = db
+        .prepare_cached("SELECT count(*) FROM notification WHERE folded_into = ?1")?
+        .query_row([carrier], |row| row.get::<_, i64>(0))?
+        .unsigned_abs();
+    Ok(())
+}
+
+/// Where the message was meant to go, and what was answered there.
+fn undelivered(db: &Connection, id: i64) -> rusqlite::Result<Option<Undelivered>> {
+    db.prepare_cached("SELECT channel, coalesce(answer, '') FROM notification WHERE id = ?1")?
+        .query_row([id], |row| Ok(Undelivered { channel: Name::from(row.get::<_, String>(0)?), answer: row.get(1)? }))
+        .optional()
+}
+
+fn notification_of(row: &Row<'_>, channel: &Name) -> rusqlite::Result<(Notification, Option<i64>, Option<i64>)> {
     let kind: String = row.get(2)?;
     let notification = Notification {
         id: row.get(0)?,
@@ -99,13 +123,19 @@ fn notification_of(row: &Row<'_>, channel: &Name) -> rusqlite::Result<(Notificat
         rule: facts_of(&row.get::<_, String>(6)?),
         alerts: Vec::new(),
         notice: row.get::<_, Option<String>>(9)?.and_then(|text| serde_json::from_str(&text).ok()),
+        undelivered: None,
         total: 1,
         created: time(row.get(3)?),
         attempts: row.get(4)?,
         waited: Duration::from_micros(row.get::<_, i64>(10)?.unsigned_abs()),
-        ended: row.get::<_, Option<String>>(5)?.and_then(|text| serde_json::from_str(&text).ok()).unwrap_or_default(),
+        ended: row.get::<_, Option<String>>(5)?.as_deref().map(targets_of).unwrap_or_default(),
     };
     Ok((notification, row.get(7)?, row.get(8)?))
+}
+
+/// Recipients as they were written.
+pub fn targets_of(text: &str) -> Vec<TargetEnd> {
+    serde_json::from_str(text).unwrap_or_default()
 }
 
 /// Facts as they were written; should a damaged file hold something else, the message still goes out, naming the trouble.
@@ -152,163 +182,4 @@ fn alerts(db: &Connection, condition: &str, id: i64, most: u32) -> rusqlite::Res
         })
     })?
     .collect()
-}
-
-pub fn settle(tx: &mut Tx<'_>, settlement: &Settlement) -> rusqlite::Result<()> {
-    let (state, due, ended) = match settlement.verdict {
-        Verdict::Delivered => ("delivered", None, Some(micros(settlement.now))),
-        Verdict::Dead => ("dead", None, Some(micros(settlement.now))),
-        Verdict::Again(due) | Verdict::Held(due) => ("pending", Some(micros(due)), None),
-        Verdict::Underway => ("pending", None, None),
-    };
-    let waits = match settlement.verdict {
-        Verdict::Again(due) => micros(due).saturating_sub(micros(settlement.now)).max(0),
-        _ => 0,
-    };
-    let targets = if settlement.targets.is_empty() { None } else { serde_json::to_string(&settlement.targets).ok() };
-    // Only a pending row is settled: one that was settled before (by a worker whose lease had run out) keeps its ending.
-    let row: Option<(String, Option<i64>)> = tx
-        .db
-        .prepare_cached(
-            "UPDATE notification SET state = ?2, due = coalesce(?3, due), ended = ?4, attempts = attempts + ?5, answer = ?6,
-                 waited = waited + ?8, targets = coalesce(?7, targets), holder = NULL, lease = NULL
-             WHERE id = ?1 AND state = 'pending' RETURNING channel, alert",
-        )?
-        .query_row(params![settlement.id, state, due, ended, settlement.attempted, settlement.answer, targets, waits], |row| {
-            Ok((row.get(0)?, row.get(1)?))
-        })
-        .optional()?;
-    let Some((channel, alert)) = row else { return Ok(()) };
-    let (ending, ended_at) = match settlement.verdict {
-        Verdict::Delivered => (if alert.is_some() { Ending::Delivered } else { Ending::RolledUp }, settlement.now),
-        Verdict::Dead => (Ending::Dead, settlement.now),
-        Verdict::Again(_) | Verdict::Held(_) | Verdict::Underway => return Ok(()),
-    };
-    let alerts = if alert.is_some() {
-        1
-    } else {
-        tx.db
-            .prepare_cached("UPDATE notification SET state = ?2, ended = ?3 WHERE folded_into = ?1 AND state = 'folded'")?
-            .execute(params![settlement.id, ending.name(), micros(ended_at)])?
-    };
-    let alerts = i64::try_from(alerts).unwrap_or(i64::MAX);
-    tx.count("ended", &channel, ending.name(), alerts);
-    tx.count("pending", &channel, "", -alerts);
-    failpoint::pass(Point::SettleWritten);
-    Ok(())
-}
-
-/// Puts an acceptance from the ledger into the tables, unless it is there already, or the number has come to mean another
-/// message (in a database restored from an older copy).
-pub fn enter(tx: &mut Tx<'_>, accepted: &Accepted) -> rusqlite::Result<()> {
-    let same = tx
-        .db
-        .prepare_cached("SELECT 1 FROM notification WHERE id = ?1 AND key = ?2 AND state = 'pending'")?
-        .exists(params![accepted.id, accepted.key])?;
-    if !same {
-        return Ok(());
-    }
-    let settlement = Settlement {
-        id: accepted.id,
-        verdict: Verdict::Delivered,
-        now: accepted.now,
-        attempted: true,
-        answer: accepted.answer.clone(),
-        targets: accepted.targets.clone(),
-    };
-    settle(tx, &settlement)
-}
-
-pub fn let_through(db: &Connection, rule: &Name, most: u32) -> rusqlite::Result<Vec<Timestamp>> {
-    let mut times: Vec<i64> = db
-        .prepare_cached(
-            "SELECT created FROM (SELECT created FROM alert WHERE rule = ?1 AND held = 0 ORDER BY created DESC LIMIT ?2)
-             UNION ALL
-             SELECT created FROM (SELECT DISTINCT created FROM notification WHERE rule = ?1 AND kind = 'roll_up' ORDER BY created DESC LIMIT ?2)",
-        )?
-        .query_map(params![rule.as_str(), most], |row| row.get(0))?
-        .collect::<rusqlite::Result<_>>()?;
-    times.sort_unstable();
-    let surplus = times.len().saturating_sub(most as usize);
-    Ok(times.into_iter().skip(surplus).map(time).collect())
-}
-
-pub fn held_rules(db: &Connection) -> rusqlite::Result<Vec<Name>> {
-    db.prepare_cached("SELECT DISTINCT rule FROM notification WHERE state = 'held'")?
-        .query_map([], |row| row.get::<_, String>(0).map(Name::from))?
-        .collect()
-}
-
-pub fn roll_up(tx: &Tx<'_>, rule: &Name, now: Timestamp) -> rusqlite::Result<RollUp> {
-    let lines: Vec<(String, String, String, i64, i64)> = tx
-        .db
-        .prepare_cached(
-            "SELECT held.channel, first.key, last.key, held.n, last.facts
-             FROM (SELECT channel, min(id) AS first, max(id) AS last, count(*) AS n FROM notification
-                   WHERE rule = ?1 AND state = 'held' GROUP BY channel) held
-             JOIN notification first ON first.id = held.first JOIN notification last ON last.id = held.last",
-        )?
-        .query_map([rule.as_str()], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?, row.get(4)?)))?
-        .collect::<rusqlite::Result<_>>()?;
-    let mut made = RollUp { messages: lines.len(), folded: 0 };
-    for (channel, first, last, count, facts) in lines {
-        tx.db
-            .prepare_cached(
-                "INSERT INTO notification (key, channel, kind, rule, facts, state, created, due) VALUES (?1, ?2, ?3, ?4, ?5, 'pending', ?6, ?6)",
-            )?
-            .execute(params![
-                key("roll_up", &[&first, &last, &count.to_string()]),
-                channel,
-                NotificationKind::RollUp.name(),
-                rule.as_str(),
-                facts,
-                micros(now)
-            ])?;
-        let id = tx.db.last_insert_rowid();
-        made.folded += tx
-            .db
-            .prepare_cached(
-                "UPDATE notification SET state = 'folded', folded_into = ?3 WHERE rule = ?1 AND channel = ?2 AND state = 'held'",
-            )?
-            .execute(params![rule.as_str(), channel, id])?;
-    }
-    failpoint::pass(Point::RollUpWritten);
-    Ok(made)
-}
-
-pub fn retry(tx: &mut Tx<'_>, which: Retry, now: Timestamp) -> rusqlite::Result<usize> {
-    let (condition, id) = match which {
-        // An alert that went down with its roll-up is sent again with it.
-        Retry::One(id) => ("id = coalesce((SELECT folded_into FROM notification WHERE id = ?1), ?1) AND state IN ('dead', 'pending')", id),
-        Retry::Dead => ("state = 'dead' AND folded_into IS NULL AND ?1 IS NOT NULL", 0),
-    };
-    let rows: Vec<(i64, String, String, Option<i64>)> = tx
-        .db
-        .prepare(&format!("SELECT id, channel, state, alert FROM notification WHERE {condition}"))?
-        .query_map([id], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?)))?
-        .collect::<rusqlite::Result<_>>()?;
-    for (id, channel, state, alert) in &rows {
-        // Recipients that accepted it stay accepted; those that refused are asked again.
-        tx.db
-            .prepare_cached(
-                "UPDATE notification SET state = 'pending', due = ?2, attempts = 0, waited = 0, ended = NULL, holder = NULL, lease = NULL,
-                     targets = (SELECT json_group_array(json(value)) FROM json_each(targets) WHERE value ->> 'accepted')
-                 WHERE id = ?1",
-            )?
-            .execute(params![id, micros(now)])?;
-        if state != "dead" {
-            continue;
-        }
-        let alerts = if alert.is_some() {
-            1
-        } else {
-            tx.db
-                .prepare_cached("UPDATE notification SET state = 'folded', ended = NULL WHERE folded_into = ?1 AND state = 'dead'")?
-                .execute([id])?
-        };
-        let alerts = i64::try_from(alerts).unwrap_or(i64::MAX);
-        tx.count("ended", channel, Ending::Dead.name(), -alerts);
-        tx.count("pending", channel, "", alerts);
-    }
-    Ok(rows.len())
 }

@@ -19,7 +19,7 @@ use tokio::sync::{Semaphore, oneshot};
 use super::{
     fate::{Fate, Place},
     ledger::Ledger,
-    outbox,
+    settling,
 };
 use crate::{
     failpoint::{self, Point},
@@ -336,7 +336,7 @@ fn commit(
         let mut shared = Group { db, tally: HashMap::new(), facts, undone: None };
         // Before all else, so that a claim in this very group passes over what has been sent.
         for one in &accepted {
-            shared.attempt(|tx| outbox::enter(tx, one))?;
+            shared.attempt(|tx| settling::enter(tx, one))?;
         }
         for (_, write) in group.drain(..) {
             finishes.push(write(Ok(&mut shared)));

@@ -145,7 +145,7 @@ pub async fn a_job_goes_once_it_is_old_absent_twice_and_settled(place: &dyn Plac
         ("listed", Verdict::Delivered),
         ("once", Verdict::Delivered),
         ("dead", Verdict::Dead),
-        ("waits", Verdict::Again(at(60))),
+        ("waits", Verdict::Aside(at(60))),
     ] {
         let batch = claim(&*store, id, at(0)).await;
         settle(&*store, batch[0].id, at(0), verdict).await;

@@ -43,7 +43,10 @@ enum Step {
 enum Ended {
     Delivered,
     Dead,
-    Again(i64),
+    /// The channel is in trouble for so long.
+    Waits(i64),
+    /// It waits aside for so long.
+    Aside(i64),
     Underway,
 }
 
@@ -57,7 +60,8 @@ fn step() -> impl Strategy<Value = Step> {
         8 => (index(), prop::bool::weighted(0.8), prop_oneof![
                 3 => Just(Ended::Delivered),
                 2 => Just(Ended::Dead),
-                2 => (0i64..90).prop_map(Ended::Again),
+                2 => (0i64..90).prop_map(Ended::Waits),
+                2 => (0i64..90).prop_map(Ended::Aside),
                 1 => Just(Ended::Underway),
             ])
             .prop_map(|(row, likely, ending)| Step::Settle { row, likely, ending }),
@@ -86,6 +90,7 @@ struct Row {
     /// The alert's job; none for a roll-up.
     job: Option<String>,
     standing: Standing,
+    /// While later than now, it is passed over.
     due: i64,
     attempts: u32,
 }
@@ -95,6 +100,8 @@ struct Model {
     now: i64,
     alerts: BTreeSet<(String, u32, &'static str)>,
     rows: Vec<Row>,
+    /// Before when a channel takes nothing.
+    shut: BTreeMap<&'static str, i64>,
 }
 
 impl Model {
@@ -135,10 +142,13 @@ impl Model {
     /// The rows a worker is given, by place.
     fn claim(&self, channel: &str, most: u32) -> Result<Vec<usize>, Option<i64>> {
         let line = self.all(|row| row.channel == channel && row.standing == Standing::Pending);
-        match line.first().map(|at| self.rows[*at].due) {
-            None => Err(None),
-            Some(due) if due > self.now => Err(Some(due)),
-            Some(_) => Ok(line.into_iter().take(most as usize).take_while(|at| self.rows[*at].due <= self.now).collect()),
+        let due: Vec<usize> = line.iter().copied().filter(|at| self.rows[*at].due <= self.now).take(most as usize).collect();
+        let shut = self.shut.get(channel).copied().filter(|due| *due > self.now);
+        match (shut, line.iter().map(|at| self.rows[*at].due).min()) {
+            (_, None) => Err(None),
+            (None, Some(_)) if !due.is_empty() => Ok(due),
+            (Some(shut), Some(_)) if !due.is_empty() => Err(Some(shut)),
+            (shut, Some(first)) => Err(Some(first.max(shut.unwrap_or(first)))),
         }
     }
 
@@ -152,7 +162,8 @@ impl Model {
         match ending {
             Ended::Delivered => row.standing = Standing::Delivered,
             Ended::Dead => row.standing = Standing::Dead,
-            Ended::Again(wait) => row.due = now + wait,
+            Ended::Waits(wait) => _ = self.shut.insert(row.channel, now + wait),
+            Ended::Aside(wait) => row.due = now + wait,
             Ended::Underway => {}
         }
     }
@@ -164,6 +175,7 @@ impl Model {
         let open = matches!(row.standing, Standing::Pending | Standing::Dead);
         if open {
             *row = Row { standing: Standing::Pending, due: now, attempts: 0, ..row.clone() };
+            self.shut.remove(row.channel);
         }
         usize::from(open)
     }
@@ -237,7 +249,11 @@ impl Pair<'_> {
                 let verdict = match ending {
                     Ended::Delivered => Verdict::Delivered,
                     Ended::Dead => Verdict::Dead,
-                    Ended::Again(wait) => Verdict::Again(at(self.model.now + wait)),
+                    Ended::Waits(wait) => {
+                        shut(self.store(), self.ids[row], now, trouble(1, self.model.now + wait, 0)).await;
+                        return self.model.settle(row, *ending);
+                    }
+                    Ended::Aside(wait) => Verdict::Aside(at(self.model.now + wait)),
                     Ended::Underway => Verdict::Underway,
                 };
                 settle(self.store(), self.ids[row], now, verdict).await;
