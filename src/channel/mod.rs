@@ -6,6 +6,7 @@ mod email;
 mod fit;
 #[cfg(test)]
 mod hostile;
+mod post;
 mod slack;
 mod teams;
 mod webhook;

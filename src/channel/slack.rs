@@ -10,14 +10,13 @@ use std::{sync::Arc, time::Duration};
 
 use async_trait::async_trait;
 use jiff::Timestamp;
-use reqwest::{Method, header};
 use serde_json::Value;
 
-use super::{Attempt, Channel, Common, Envelope, Kind, Payload, Rate, Settings, Tools, Wording, address::Address, fit, words};
+use super::{Attempt, Channel, Common, Envelope, Kind, Payload, Rate, Settings, Tools, Wording, address::Address, fit, post::post, words};
 use crate::{
     document::{Faults, Fields},
     domain::{Name, Notification, Outcome, Refusal, Target},
-    http::{ANSWER_BYTES, Reply},
+    http::Reply,
     template::Part,
 };
 use blocks::Verdict;
@@ -120,25 +119,7 @@ impl Channel for Slack {
     }
 
     async fn send(&self, payload: &Payload, envelope: Envelope<'_>) -> Outcome {
-        let Payload::Json(body) = payload else {
-            return Outcome::Refused { what: Refusal::Message, why: "a Slack channel takes JSON, not mail".into() };
-        };
-        let request = self
-            .tools
-            .http
-            .request(Method::POST, self.address.url().clone())
-            .header(header::CONTENT_TYPE, "application/json; charset=utf-8")
-            // Slack passes over it; whoever stands in between may tell a repeat by it.
-            .header("webhook-id", envelope.key)
-            .body(body.clone())
-            .build();
-        let Ok(request) = request else {
-            return Outcome::Refused { what: Refusal::Message, why: "the request can't be made".into() };
-        };
-        match self.tools.http.tell(request, self.common.timeout, ANSWER_BYTES).await {
-            Ok(reply) => outcome(&self.address.kept_out_of(reply, []), envelope.now),
-            Err(error) => error.into(),
-        }
+        post(&self.tools, &self.common, &self.address, payload, envelope, outcome).await
     }
 }
 
