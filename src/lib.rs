@@ -23,6 +23,7 @@ pub mod health;
 pub mod http;
 pub mod intake;
 pub mod metrics;
+pub mod oauth;
 pub mod rules;
 pub mod schedule;
 pub mod server;

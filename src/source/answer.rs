@@ -4,12 +4,10 @@ use jiff::Timestamp;
 
 use crate::{
     domain::Secret,
-    http::{HttpError, Reply, shorten},
+    http::{HttpError, Reply},
+    oauth::{TokenError, request_id},
     source::FeedError,
 };
-
-/// So many bytes of a secret in a row are a part of it.
-const TELLING: usize = 8;
 
 /// Of an answer of the feed with a status other than 2xx. A 401 comes here only when a fresh token got it.
 pub fn refusal(reply: &Reply, origin: &str, token: &Secret, now: Timestamp) -> FeedError {
@@ -22,19 +20,7 @@ pub fn refusal(reply: &Reply, origin: &str, token: &Secret, now: Timestamp) -> F
             "{said}: grant the app the permission autodiscovery.readwrite.all under App registrations, and have it consented to"
         )),
         300..=399 => FeedError::Unavailable(format!("{said}: redirects are not followed; check base_url")),
-        _ => trouble(reply, said, now).unwrap_or_else(|said| FeedError::Unavailable(format!("{said}: check base_url (or region)"))),
-    }
-}
-
-/// Of a status that tells of trouble over there, which passes.
-///
-/// # Errors
-/// It is another one; `said` comes back.
-pub fn trouble(reply: &Reply, said: String, now: Timestamp) -> Result<FeedError, String> {
-    match (reply.status, reply.retry_after(now)) {
-        (429, after) | (408 | 425 | 500..=599, after @ Some(_)) => Ok(FeedError::Throttled { after, why: said }),
-        (408 | 425 | 500..=599, None) => Ok(FeedError::Unavailable(said)),
-        _ => Err(said),
+        _ => TokenError::passing(reply, said, now).map_or_else(|said| FeedError::Unavailable(format!("{said}: check base_url (or region)")), FeedError::from),
     }
 }
 
@@ -49,22 +35,8 @@ pub fn silence(error: &HttpError) -> FeedError {
 /// `HTTP 503: the body, shortened (request-id 7f3a)`.
 fn told(reply: &Reply, token: &Secret) -> String {
     let shown = reply.shown();
-    let shown = if repeats(&shown, token) { format!("HTTP {}, with a body that repeats the token", reply.status) } else { shown };
+    let shown = if token.is_told_in(&shown) { format!("HTTP {}, with a body that repeats the token", reply.status) } else { shown };
     format!("{shown}{}", request_id(reply, token))
-}
-
-/// ` (request-id 7f3a)`, where the answer has one: what the vendor's support asks for.
-pub fn request_id(reply: &Reply, secret: &Secret) -> String {
-    let id = reply.headers.get("request-id").map(|id| shorten(&String::from_utf8_lossy(id.as_bytes()))).unwrap_or_default();
-    if id.is_empty() || repeats(&id, secret) { String::new() } else { format!(" (request-id {id})") }
-}
-
-/// Whether a text holds a telling part of a secret.
-pub fn repeats(text: &str, secret: &Secret) -> bool {
-    let secret = secret.expose().as_bytes();
-    let telling = TELLING.min(secret.len());
-    let whole = |part: &[u8]| text.as_bytes().windows(telling).any(|window| window == part);
-    telling > 0 && secret.windows(telling).any(whole)
 }
 
 #[cfg(test)]
@@ -127,6 +99,5 @@ mod tests {
             let error = of(500, &[("request-id", "canary-token-1")], body).to_string();
             assert_eq!(error, "unavailable: https://graph.example answered HTTP 500, with a body that repeats the token");
         }
-        assert!(repeats("abc", &Secret::new("b")) && !repeats("abc", &Secret::new("")) && !repeats("", &Secret::new("b")));
     }
 }

@@ -10,6 +10,7 @@ use crate::{
     document::{Faults, Fields},
     domain::{Job, Name},
     http::Http,
+    oauth::TokenError,
 };
 
 /// One kind of source: a line in [`super::KINDS`].
@@ -101,6 +102,16 @@ pub enum FeedError {
     /// An answer that is no page: not whole, not JSON, no `jobs` array.
     #[error("not a page of jobs: {0}")]
     Malformed(String),
+}
+
+impl From<TokenError> for FeedError {
+    fn from(error: TokenError) -> Self {
+        match error {
+            TokenError::Refused(why) => Self::Refused(why),
+            TokenError::Throttled { after, why } => Self::Throttled { after, why },
+            TokenError::Unavailable(why) => Self::Unavailable(why),
+        }
+    }
 }
 
 /// A live feed.

@@ -2,9 +2,7 @@
 
 mod answer;
 mod aos_scan_jobs;
-mod certificate;
 mod contract;
-mod oauth;
 
 pub use aos_scan_jobs::{PageBody, read_page};
 pub use contract::{BadRow, Cursor, Feed, FeedError, Kind, Next, Page, Settings};

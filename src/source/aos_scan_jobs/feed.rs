@@ -17,10 +17,8 @@ use crate::{
     clock::Clock,
     domain::{Job, Name},
     http::{self, Http, Reply, shorten},
-    source::{
-        Cursor, Feed, FeedError, Next, Page, answer,
-        oauth::{Client, Token, Tokens},
-    },
+    oauth::{self, Client, Token, Tokens},
+    source::{Cursor, Feed, FeedError, Next, Page, answer},
 };
 
 /// The whole time one answer may take, from the connection to the last byte. A full page is a third of a megabyte.
@@ -41,16 +39,16 @@ pub struct JobsFeed {
 impl JobsFeed {
     /// A feed that has asked for nothing yet.
     pub fn new(source: Name, jobs: Url, page_size: u32, client: Client, http: Http, clock: Arc<dyn Clock>) -> Self {
-        let tokens = Tokens::new(client, http.clone(), Arc::clone(&clock));
+        let tokens = Tokens::new(client, http.clone());
         Self { source, jobs, page_size, tokens, http, clock }
     }
 
     async fn read(&self, url: Url) -> Result<(PageBody, Reply), FeedError> {
-        let token = self.tokens.token().await?;
+        let token = self.tokens.token(self.clock.now()).await?;
         let reply = self.ask(url.clone(), &token).await?;
         let (token, reply) = if reply.status == 401 {
             tracing::debug!(source = %self.source, "the token is refused; a new one is asked for");
-            let token = self.tokens.renewed(&token).await?;
+            let token = self.tokens.renewed(&token, self.clock.now()).await?;
             let reply = self.ask(url, &token).await?;
             (token, reply)
         } else {
@@ -64,8 +62,8 @@ impl JobsFeed {
             Ok(page) => Ok((page, reply)),
             Err(why) => {
                 let kind = reply.headers.get(CONTENT_TYPE).map(|kind| shorten(&String::from_utf8_lossy(kind.as_bytes())));
-                let kind = kind.filter(|kind| !answer::repeats(kind, &token.value)).unwrap_or_else(|| "no content type".into());
-                let id = answer::request_id(&reply, &token.value);
+                let kind = kind.filter(|kind| !token.value.is_told_in(kind)).unwrap_or_else(|| "no content type".into());
+                let id = oauth::request_id(&reply, &token.value);
                 Err(FeedError::Malformed(format!("{origin} answered HTTP {} with {kind}: {why}{id}", reply.status)))
             }
         }

@@ -10,11 +10,8 @@ use crate::{
     document::{Fault, Faults, Fields, Node, boolean, integer, near, text},
     domain::{Name, Secret},
     http::Http,
-    source::{
-        Feed, Settings,
-        certificate::Certificate,
-        oauth::{Client, Proof},
-    },
+    oauth::{Certificate, Client, Proof},
+    source::{Feed, Settings},
 };
 
 /// The permission that `/aos/jobs` needs.
@@ -90,7 +87,13 @@ pub fn read(fields: &mut Fields<'_>, faults: &mut Faults) -> Option<Box<dyn Sett
     insecure?;
     Some(Box::new(JobsSettings {
         base: base.unwrap_or(Some(own_base))?,
-        client: Client { token_url: token_url.unwrap_or(Some(own_token))?, id: client_id?, scope: scope?, proof: proof? },
+        client: Client {
+            token_url: token_url.unwrap_or(Some(own_token))?,
+            id: client_id?,
+            scope: scope?,
+            permission: SCOPE,
+            proof: proof?,
+        },
         page_size: page_size?,
     }))
 }

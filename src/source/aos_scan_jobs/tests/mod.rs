@@ -10,7 +10,8 @@ use serde_json::{Value, json};
 use super::feed;
 use crate::{
     domain::State as JobState,
-    source::{Cursor, Feed, FeedError, Next, oauth},
+    oauth,
+    source::{Cursor, Feed, FeedError, Next},
 };
 use cloud::{Answer, Cloud, SECRET, answer, cut_shorter_each_time, raw};
 

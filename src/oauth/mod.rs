@@ -1,6 +1,8 @@
 //! Bearer tokens by the OAuth 2.0 client credentials grant (RFC 6749, section 4.4): one held at a time, one request at a
 //! time, and no word of a secret in an error.
 
+mod certificate;
+
 use std::{
     sync::{
         Arc,
@@ -9,17 +11,17 @@ use std::{
     time::Duration,
 };
 
+use jiff::Timestamp;
 use reqwest::{Method, header::ACCEPT};
 use serde::Deserialize;
 use tokio::{sync::Mutex, time::Instant};
 use url::Url;
 
-use super::{FeedError, answer, certificate::Certificate};
 use crate::{
-    clock::Clock,
     domain::Secret,
     http::{self, Http, Reply},
 };
+pub use certificate::Certificate;
 
 /// The whole time the token endpoint may take.
 pub const TOKEN_DEADLINE: Duration = Duration::from_secs(15);
@@ -50,8 +52,40 @@ pub struct Client {
     pub id: String,
     /// The permission asked for.
     pub scope: String,
+    /// What that permission is called where it is granted, for whoever lacks it.
+    pub permission: &'static str,
     /// How the app proves who it is.
     pub proof: Proof,
+}
+
+/// Why there is no token, in one line without a word of a secret.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum TokenError {
+    /// The app or its proof is refused: someone has to do something.
+    Refused(String),
+    /// The endpoint asks for patience.
+    Throttled {
+        /// The least wait it asked for.
+        after: Option<Duration>,
+        /// What it answered.
+        why: String,
+    },
+    /// No answer, or one that tells of trouble over there.
+    Unavailable(String),
+}
+
+impl TokenError {
+    /// Of a status that tells of trouble over there, which passes.
+    ///
+    /// # Errors
+    /// It is another one; `said` comes back.
+    pub fn passing(reply: &Reply, said: String, now: Timestamp) -> Result<Self, String> {
+        match (reply.status, reply.retry_after(now)) {
+            (429, after) | (408 | 425 | 500..=599, after @ Some(_)) => Ok(Self::Throttled { after, why: said }),
+            (408 | 425 | 500..=599, None) => Ok(Self::Unavailable(said)),
+            _ => Err(said),
+        }
+    }
 }
 
 /// A token in use.
@@ -62,11 +96,10 @@ pub struct Token {
     serial: u64,
 }
 
-/// The tokens of one source.
+/// The tokens of one app.
 pub struct Tokens {
     client: Client,
     http: Http,
-    clock: Arc<dyn Clock>,
     held: Mutex<Held>,
     /// Requests ended so far. Read before waiting for `held`, it tells whether one ended meanwhile.
     ended: AtomicU64,
@@ -75,32 +108,33 @@ pub struct Tokens {
 #[derive(Default)]
 struct Held {
     token: Option<(Token, Instant)>,
-    failure: Option<FeedError>,
+    failure: Option<TokenError>,
 }
 
 impl Tokens {
     /// Holds none yet.
-    pub fn new(client: Client, http: Http, clock: Arc<dyn Clock>) -> Self {
-        Self { client, http, clock, held: Mutex::default(), ended: AtomicU64::new(0) }
+    #[must_use]
+    pub fn new(client: Client, http: Http) -> Self {
+        Self { client, http, held: Mutex::default(), ended: AtomicU64::new(0) }
     }
 
-    /// The token held, or a new one when it is about to run out.
+    /// The token held, or a new one when it is about to run out. `now` dates what is signed, and `Retry-After` dates.
     ///
     /// # Errors
     /// The endpoint gave none.
-    pub async fn token(&self) -> Result<Token, FeedError> {
-        self.obtain(None).await
+    pub async fn token(&self, now: Timestamp) -> Result<Token, TokenError> {
+        self.obtain(None, now).await
     }
 
     /// A token other than the one that was refused.
     ///
     /// # Errors
     /// The endpoint gave none.
-    pub async fn renewed(&self, refused: &Token) -> Result<Token, FeedError> {
-        self.obtain(Some(refused.serial)).await
+    pub async fn renewed(&self, refused: &Token, now: Timestamp) -> Result<Token, TokenError> {
+        self.obtain(Some(refused.serial), now).await
     }
 
-    async fn obtain(&self, refused: Option<u64>) -> Result<Token, FeedError> {
+    async fn obtain(&self, refused: Option<u64>, now: Timestamp) -> Result<Token, TokenError> {
         let before = self.ended.load(Ordering::Acquire);
         let mut held = self.held.lock().await;
         if let Some((token, until)) = &held.token
@@ -117,7 +151,7 @@ impl Tokens {
         }
         held.token = None;
         let asked = Instant::now();
-        let result = self.ask().await;
+        let result = self.ask(now).await;
         let serial = self.ended.fetch_add(1, Ordering::AcqRel);
         match result {
             Ok((value, life)) => {
@@ -133,14 +167,14 @@ impl Tokens {
         }
     }
 
-    async fn ask(&self) -> Result<(Secret, Duration), FeedError> {
+    async fn ask(&self, now: Timestamp) -> Result<(Secret, Duration), TokenError> {
         let client = &self.client;
         let mut form = vec![("grant_type", "client_credentials"), ("client_id", &client.id), ("scope", &client.scope)];
         let shown = match &client.proof {
             Proof::Secret(secret) => secret.clone(),
             Proof::Certificate(certificate) => {
                 form.push(("client_assertion_type", "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"));
-                certificate.assertion(&client.id, client.token_url.as_str(), self.clock.now()).map_err(FeedError::Refused)?
+                certificate.assertion(&client.id, client.token_url.as_str(), now).map_err(TokenError::Refused)?
             }
         };
         let key = if matches!(client.proof, Proof::Secret(_)) { "client_secret" } else { "client_assertion" };
@@ -151,57 +185,60 @@ impl Tokens {
             .header(ACCEPT, "application/json")
             .form(&form)
             .build()
-            .map_err(|_| FeedError::Unavailable("the request for a token can't be made: check token_url".into()))?;
+            .map_err(|_| TokenError::Unavailable("the request for a token can't be made: check token_url".into()))?;
         let reply = self
             .http
             .send(request, TOKEN_DEADLINE, TOKEN_BYTES)
             .await
-            .map_err(|error| FeedError::Unavailable(format!("no token: {error}")))?;
-        self.read(&reply, &shown)
+            .map_err(|error| TokenError::Unavailable(format!("no token: {error}")))?;
+        self.read(&reply, &shown, now)
     }
 
     /// The token in an answer. The body is never shown: it may repeat what was sent.
-    fn read(&self, reply: &Reply, shown: &Secret) -> Result<(Secret, Duration), FeedError> {
+    fn read(&self, reply: &Reply, shown: &Secret, now: Timestamp) -> Result<(Secret, Duration), TokenError> {
         let origin = http::origin(&self.client.token_url);
-        let said = format!("the token endpoint {origin} answered HTTP {}{}", reply.status, answer::request_id(reply, shown));
+        let said = format!("the token endpoint {origin} answered HTTP {}{}", reply.status, request_id(reply, shown));
         match reply.status {
-            200..=299 => read_token(&reply.body).map_err(|why| FeedError::Unavailable(format!("{said}, but {why}; check token_url"))),
-            300..=399 => Err(FeedError::Unavailable(format!("{said}: redirects are not followed; check token_url"))),
-            400 | 401 | 403 => Err(self.refusal(&said, &reply.body)),
-            _ => Err(answer::trouble(reply, said, self.clock.now())
-                .unwrap_or_else(|said| FeedError::Unavailable(format!("{said}: check token_url")))),
+            200..=299 => read_token(&reply.body).map_err(|why| TokenError::Unavailable(format!("{said}, but {why}; check token_url"))),
+            300..=399 => Err(TokenError::Unavailable(format!("{said}: redirects are not followed; check token_url"))),
+            400 | 401 | 403 => Err(self.refusal(&said, &reply.body, now)),
+            _ => Err(TokenError::passing(reply, said, now)
+                .unwrap_or_else(|said| TokenError::Unavailable(format!("{said}: check token_url")))),
         }
     }
 
-    fn refusal(&self, said: &str, body: &[u8]) -> FeedError {
+    fn refusal(&self, said: &str, body: &[u8], now: Timestamp) -> TokenError {
         #[derive(Deserialize)]
         struct Refusal {
             error: String,
         }
         let word = serde_json::from_slice(body).map_or_else(|_| String::new(), |refusal: Refusal| refusal.error);
-        let expired;
+        let (expired, lacking);
         let to_do = match word.as_str() {
-            "temporarily_unavailable" | "server_error" => return FeedError::Unavailable(format!("{said} {word}")),
+            "temporarily_unavailable" | "server_error" => return TokenError::Unavailable(format!("{said} {word}")),
             "invalid_client" | "unauthorized_client" | "invalid_grant" | "access_denied" => match &self.client.proof {
                 Proof::Secret(_) => {
-                    "client_id and client_secret do not belong together, or the secret has expired (one lives 1 to 3 years): make a \
+                    "client_id and client_secret do not belong together, or the secret has expired (as each does after some years): make a \
                      new one under App registrations and set client_secret"
                 }
                 Proof::Certificate(certificate) => {
-                    expired = certificate.trouble(self.clock.now());
+                    expired = certificate.trouble(now);
                     expired.as_deref().unwrap_or(
                         "the certificate is not the one uploaded to the app registration of client_id, or this machine's clock is wrong",
                     )
                 }
             },
-            "invalid_scope" => "grant the app the permission that `scope` names (autodiscovery.readwrite.all) under App registrations",
+            "invalid_scope" => {
+                lacking = format!("grant the app the permission that `scope` names ({}) under App registrations", self.client.permission);
+                &lacking
+            }
             _ => "check client_id, the secret or certificate, scope and token_url",
         };
         // Only the standard's own words are repeated: an endpoint may put what it was sent into any other.
         if WORDS.contains(&word.as_str()) {
-            FeedError::Refused(format!("{said} {word}: {to_do}"))
+            TokenError::Refused(format!("{said} {word}: {to_do}"))
         } else {
-            FeedError::Refused(format!("{said}: {to_do}"))
+            TokenError::Refused(format!("{said}: {to_do}"))
         }
     }
 }
@@ -216,6 +253,13 @@ const WORDS: &[&str] = &[
     "invalid_scope",
     "access_denied",
 ];
+
+/// ` (request-id 7f3a)`, where the answer has one: what the vendor's support asks for.
+#[must_use]
+pub fn request_id(reply: &Reply, secret: &Secret) -> String {
+    let id = reply.headers.get("request-id").map(|id| http::shorten(&String::from_utf8_lossy(id.as_bytes()))).unwrap_or_default();
+    if id.is_empty() || secret.is_told_in(&id) { String::new() } else { format!(" (request-id {id})") }
+}
 
 fn read_token(body: &[u8]) -> Result<(Secret, Duration), &'static str> {
     #[derive(Deserialize)]
