@@ -79,7 +79,9 @@ impl Address {
     }
 }
 
-fn is_loopback(url: &Url) -> bool {
+/// Whether it leads to this machine.
+#[must_use]
+pub fn is_loopback(url: &Url) -> bool {
     match url.host() {
         Some(url::Host::Ipv4(ip)) => ip.is_loopback(),
         Some(url::Host::Ipv6(ip)) => ip.is_loopback(),

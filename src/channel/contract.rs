@@ -128,11 +128,12 @@ pub trait Channel: Send + Sync {
     /// One attempt for one recipient, within the channel's timeout.
     async fn send(&self, payload: &Payload, envelope: Envelope<'_>) -> Outcome;
 
-    /// Says hello without sending anything, where the kind can (`check --connect`): mail servers are greeted.
+    /// Says hello without sending anything, where the kind can (`check --connect`): mail servers are greeted. `now` dates a token
+    /// that is asked for.
     ///
     /// # Errors
     /// Why it did not answer, in one line without secrets.
-    async fn greet(&self) -> Result<(), String> {
+    async fn greet(&self, _now: Timestamp) -> Result<(), String> {
         Ok(())
     }
 }

@@ -102,7 +102,7 @@ async fn connect(config: &Config) -> Result<ExitCode, String> {
     let tools = Tools { http, templates: Arc::clone(&config.templates), public_url: config.server.public_url.clone() };
     for channel in &config.channels {
         let result = match channel.settings.connect(&channel.name, &channel.common, &tools) {
-            Ok(live) => live.greet().await.map(|()| "ok"),
+            Ok(live) => live.greet(clock.now()).await.map(|()| "ok"),
             Err(why) => Err(why),
         };
         tell("channel", &channel.name, result);

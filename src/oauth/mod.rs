@@ -202,8 +202,10 @@ impl Tokens {
             200..=299 => read_token(&reply.body).map_err(|why| TokenError::Unavailable(format!("{said}, but {why}; check token_url"))),
             300..=399 => Err(TokenError::Unavailable(format!("{said}: redirects are not followed; check token_url"))),
             400 | 401 | 403 => Err(self.refusal(&said, &reply.body, now)),
-            _ => Err(TokenError::passing(reply, said, now)
-                .unwrap_or_else(|said| TokenError::Unavailable(format!("{said}: check token_url")))),
+            _ => {
+                Err(TokenError::passing(reply, said, now)
+                    .unwrap_or_else(|said| TokenError::Unavailable(format!("{said}: check token_url"))))
+            }
         }
     }
 

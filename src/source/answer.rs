@@ -20,7 +20,8 @@ pub fn refusal(reply: &Reply, origin: &str, token: &Secret, now: Timestamp) -> F
             "{said}: grant the app the permission autodiscovery.readwrite.all under App registrations, and have it consented to"
         )),
         300..=399 => FeedError::Unavailable(format!("{said}: redirects are not followed; check base_url")),
-        _ => TokenError::passing(reply, said, now).map_or_else(|said| FeedError::Unavailable(format!("{said}: check base_url (or region)")), FeedError::from),
+        _ => TokenError::passing(reply, said, now)
+            .map_or_else(|said| FeedError::Unavailable(format!("{said}: check base_url (or region)")), FeedError::from),
     }
 }
 

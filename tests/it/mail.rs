@@ -14,6 +14,7 @@ use mail_parser::MessageParser;
 
 use crate::common::{
     Home,
+    sink::{Answer, Sink},
     smtp::{CUT, FINAL_DOT, Manner, ROOT, SILENCE, Smtp},
     upstream::{Upstream, job},
 };
@@ -49,10 +50,19 @@ fn plain(server: &Smtp) -> Arc<dyn Channel> {
     channel(&settings(&format!("smtp://{}", server.address), "")).unwrap()
 }
 
+/// A channel that logs in by a token from `endpoint`.
+fn by_token(server: &Smtp, endpoint: &Sink) -> Arc<dyn Channel> {
+    let oauth = format!("oauth: {{ token_url: '{}', client_id: app, client_secret: canary-app-secret }}", endpoint.url);
+    channel(&settings(&format!("smtp://alerts%40contoso.example@{}", server.address), &oauth)).unwrap()
+}
+
 async fn send(channel: &dyn Channel, key: &str, to: &str) -> Outcome {
     let payload = Payload::Mail { subject: "Subject".into(), html: "<p>.</p>\n.\n".into(), text: ".\n".into(), thread: "one".into() };
-    let now = Timestamp::from_second(1_727_330_320).unwrap();
-    channel.send(&payload, Envelope { key, target: &Target(to.into()), now }).await
+    channel.send(&payload, Envelope { key, target: &Target(to.into()), now: noon() }).await
+}
+
+fn noon() -> Timestamp {
+    Timestamp::from_second(1_727_352_000).unwrap()
 }
 
 #[track_caller]
@@ -194,6 +204,105 @@ async fn a_login_is_made_by_whatever_the_server_offers() {
 }
 
 #[tokio::test]
+async fn a_token_is_asked_for_once_and_takes_the_place_of_a_password() {
+    let endpoint = Sink::start(r#"{"access_token":"canary-token-1","token_type":"Bearer","expires_in":3599}"#).await;
+    let server = Smtp::start(Manner { token: Some((USER, "canary-token-1")), ..Manner::default() }).await;
+    let channel = by_token(&server, &endpoint);
+    for n in 0..3 {
+        check(&send(&*channel, &format!("k{n}"), "a@contoso.example").await, "delivered", "250");
+    }
+    channel.greet(noon()).await.unwrap();
+    assert_eq!((endpoint.taken().len(), server.connections()), (1, 2));
+    assert_eq!(
+        endpoint.taken()[0].body,
+        "grant_type=client_credentials&client_id=app&scope=https%3A%2F%2Foutlook.office365.com%2F.default&client_secret=canary-app-secret"
+    );
+    let plain = Smtp::start(Manner { login: Some(("PLAIN", USER, PASSWORD)), ..Manner::default() }).await;
+    check(&send(&*by_token(&plain, &endpoint), "k", "a@contoso.example").await, "channel_refused", "AUTH XOAUTH2");
+    assert!(plain.commands().iter().all(|command| !command.starts_with("AUTH")), "{:?}", plain.commands());
+}
+
+#[tokio::test]
+async fn a_token_that_is_refused_before_its_time_is_renewed_once() {
+    let first = r#"{"access_token":"canary-token-1","expires_in":3599}"#;
+    let second = r#"{"access_token":"canary-token-2","expires_in":3599}"#;
+    let endpoint = Sink::start(second).await;
+    // The token is no longer good; the new one is.
+    let server = Smtp::start(Manner { token: Some((USER, "canary-token-2")), ..Manner::default() }).await;
+    endpoint.next([Answer::new(200, first)]);
+    let channel = by_token(&server, &endpoint);
+    check(&send(&*channel, "k1", "a@contoso.example").await, "delivered", "250");
+    check(&send(&*channel, "k2", "a@contoso.example").await, "delivered", "250");
+    let said: Vec<String> = server.commands().iter().map(|line| line.split(' ').next().unwrap().to_owned()).collect();
+    assert_eq!((endpoint.taken().len(), server.connections(), &said[..4]), (2, 2, &["EHLO", "AUTH", "EHLO", "AUTH"].map(String::from)[..]));
+    // None is good: one more is asked for, and then it is the channel that is refused.
+    for (at, answer) in [
+        ("nothing", ""),
+        ("AUTH", "535 5.7.3 Authentication unsuccessful"),
+        ("challenge", "535 5.7.139 SmtpClientAuthentication is disabled"),
+    ] {
+        let server = Smtp::start(Manner { token: Some((USER, "another")), ..Manner::default() }).await;
+        server.always(at, answer);
+        let asked = endpoint.taken().len();
+        let outcome = send(&*by_token(&server, &endpoint), "k", "a@contoso.example").await;
+        check(&outcome, "channel_refused", "(to AUTH); it does not take the token for this user: check the user in `smtp`");
+        assert!(outcome.answer().starts_with("535 5.7."), "{outcome:?}");
+        assert_eq!((endpoint.taken().len() - asked, server.connections()), (2, 2), "{at}");
+    }
+    // A server that hangs up at the answer to its challenge.
+    let server = Smtp::start(Manner { token: Some((USER, "another")), ..Manner::default() }).await;
+    server.always("login", CUT);
+    check(&send(&*by_token(&server, &endpoint), "k", "a@contoso.example").await, "retry", "refused without a word");
+    assert_eq!(server.connections(), 2);
+    // One that is only busy costs no token.
+    server.always("AUTH", "454 4.7.0 Temporary authentication failure");
+    let asked = endpoint.taken().len();
+    check(&send(&*by_token(&server, &endpoint), "k", "a@contoso.example").await, "retry", "454");
+    assert_eq!(endpoint.taken().len() - asked, 1);
+}
+
+#[tokio::test]
+async fn without_a_token_no_server_is_greeted_and_no_secret_told() {
+    let server = Smtp::start(Manner { token: Some((USER, "canary-token-1")), ..Manner::default() }).await;
+    for (status, body, word, contains) in [
+        (
+            401,
+            r#"{"error":"invalid_client","error_description":"canary-app-secret"}"#,
+            "channel_refused",
+            "HTTP 401 invalid_client: client_id and client_secret",
+        ),
+        (400, r#"{"error":"invalid_scope"}"#, "channel_refused", "SMTP.SendAsApp"),
+        (400, r#"{"error":"canary-app-secret"}"#, "channel_refused", "HTTP 400: check client_id"),
+        (503, "canary-app-secret", "retry", "HTTP 503"),
+        (200, "canary-app-secret", "retry", "with no token in it"),
+    ] {
+        let endpoint = Sink::start("").await;
+        endpoint.always(Answer::new(status, body));
+        let channel = by_token(&server, &endpoint);
+        check(&send(&*channel, "k", "a@contoso.example").await, word, contains);
+        let why = channel.greet(noon()).await.unwrap_err();
+        assert!(why.contains(contains) && !why.contains("canary"), "{why}");
+    }
+    let endpoint = Sink::start("").await;
+    endpoint.always(Answer { headers: vec![("retry-after", "120".into())], ..Answer::new(429, "") });
+    let outcome = send(&*by_token(&server, &endpoint), "k", "a@contoso.example").await;
+    assert!(matches!(outcome, Outcome::Retry { after: Some(after), .. } if after.as_secs() == 120), "{outcome:?}");
+    assert_eq!(server.connections(), 0);
+}
+
+#[tokio::test]
+async fn a_server_that_repeats_a_token_gives_it_not_away() {
+    use base64::{Engine, engine::general_purpose::STANDARD};
+    let endpoint = Sink::start(r#"{"access_token":"canary-token-1","expires_in":3599}"#).await;
+    let server = Smtp::start(Manner { token: Some((USER, "canary-token-1")), ..Manner::default() }).await;
+    let line = STANDARD.encode(format!("user={USER}\x01auth=Bearer canary-token-1\x01\x01"));
+    // Whole, and cut off as by a limit on lines.
+    server.always("AUTH", &format!("501 5.5.4 syntax: AUTH XOAUTH2 {line} or {} or canary-token-1", &line[..line.len() - 9]));
+    let outcome = send(&*by_token(&server, &endpoint), "k", "a@contoso.example").await;
+    check(&outcome, "channel_refused", "501 5.5.4 syntax: AUTH XOAUTH2 [secret] or [secret] or [secret]");
+}
+
+#[tokio::test]
 async fn a_server_that_repeats_what_it_refuses_gives_no_secret_away() {
     use base64::{Engine, engine::general_purpose::STANDARD};
     let server = Smtp::start(Manner { login: Some(("PLAIN", USER, PASSWORD)), ..Manner::default() }).await;
@@ -258,14 +367,14 @@ async fn words_slipped_in_before_the_handshake_are_not_believed() {
 async fn a_greeting_sends_nothing() {
     let server = Smtp::start(Manner { login: Some(("PLAIN", USER, PASSWORD)), ..Manner::default() }).await;
     let right = channel(&settings(&format!("smtp://{LOGIN}@{}", server.address), "")).unwrap();
-    right.greet().await.unwrap();
+    right.greet(noon()).await.unwrap();
     let words: Vec<String> = server.commands().iter().map(|line| line.split(' ').next().unwrap().to_owned()).collect();
     assert_eq!(words, ["EHLO", "AUTH", "QUIT"]);
     assert!(server.commands()[0].starts_with("EHLO [127.0.0.1]"));
     let wrong = channel(&settings(&format!("smtp://u:canary@{}", server.address), "")).unwrap();
-    let why = wrong.greet().await.unwrap_err();
+    let why = wrong.greet(noon()).await.unwrap_err();
     assert!(why.contains("check user and password") && !why.contains("canary"), "{why}");
-    let nobody = channel(&settings("smtp://127.0.0.1:1", "")).unwrap().greet().await.unwrap_err();
+    let nobody = channel(&settings("smtp://127.0.0.1:1", "")).unwrap().greet(noon()).await.unwrap_err();
     assert!(nobody.contains("can't connect to 127.0.0.1:1"), "{nobody}");
 }
 
@@ -312,6 +421,36 @@ fn faults_stand_at_their_places_and_give_no_secret_away() {
         (
             format!("{smtp}\n{from}\n{to}\ntls_ca: nowhere.pem"),
             vec!["4:9: can't use the certificates of nowhere.pem: No such file or directory (os error 2)"],
+        ),
+        (
+            format!(
+                "smtp: smtp://u:canary@mail.example\n{from}\n{to}\noauth: {{ tenant: contoso.example, client_id: a, client_secret: canary }}"
+            ),
+            vec!["1:7: the mail server's address names a password, and `oauth` is set: leave one of them out"],
+        ),
+        (
+            format!("{smtp}\n{from}\n{to}\noauth: {{ client_secret: canary, tenant: a/canary }}"),
+            vec![
+                "1:7: the mail server's address names no user for `oauth`: write smtp://user@host:587",
+                "4:8: the key `client_id` is missing",
+                "4:41: this is no tenant",
+            ],
+        ),
+        (
+            format!(
+                "smtp: smtp://u@mail.example\n{from}\n{to}\noauth: {{ client_id: a, client_secret: canary, token_url: 'http://id.example/canary', tennant: b }}"
+            ),
+            vec!["4:58: plain http would show the secret to everyone on the way", "4:86: unknown key `tennant`"],
+        ),
+        (
+            format!(
+                "smtp: smtp://u@mail.example\n{from}\n{to}\noauth: {{ tenant: common.example, client_id: ' ', client_secret: canary, token_url: 'https://id.example' }}"
+            ),
+            vec!["4:45: `client_id` is empty", "4:84: `tenant` and `token_url` are both set"],
+        ),
+        (
+            format!("smtp: smtp://u@mail.example\n{from}\n{to}\noauth: canary"),
+            vec!["4:8: expected `{ tenant, client_id, client_secret }`, found text"],
         ),
         (format!("{smtp}\n{from}\n{to}\nport: 25"), vec!["4:1: unknown key `port`"]),
     ] {

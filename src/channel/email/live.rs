@@ -13,13 +13,14 @@ use super::{
     message::Letter,
     reply::Reply,
     server::MailServer,
-    session::Session,
-    trouble::Trouble,
+    session::{CHALLENGE, Session},
+    trouble::{Step, Trouble},
     verdict::{is_over, may_be_age, verdict},
 };
 use crate::{
     channel::{Attempt, Channel, Common, Envelope, Payload, Tools, Wording, fit, words},
     domain::{Name, Notification, Outcome, Refusal, Target, format_duration},
+    oauth::Tokens,
     template::Part,
 };
 
@@ -34,6 +35,7 @@ const PARTS: [Part; 3] = [Part::EmailSubject, Part::EmailHtml, Part::EmailText];
 pub(super) struct Mail {
     pub(super) name: Name,
     pub(super) server: MailServer,
+    pub(super) tokens: Option<Tokens>,
     pub(super) tls: Arc<ClientConfig>,
     pub(super) from: Mailbox,
     pub(super) to: Vec<Recipient>,
@@ -44,15 +46,30 @@ pub(super) struct Mail {
 
 impl Mail {
     /// Sends in the kept conversation, or in a new one where there is none or it proves dead before the mail was out.
-    async fn transact(&self, to: &Mailbox, content: &[u8]) -> Result<Reply, Trouble> {
+    async fn transact(&self, to: &Mailbox, content: &[u8], now: Timestamp) -> Result<Reply, Trouble> {
         if let Some(session) = self.kept.take() {
             let result = self.transact_in(session, to, content).await;
             if !result.as_ref().is_err_and(may_be_age) {
                 return result;
             }
         }
-        let session = Session::open(&self.server, &self.tls).await?;
+        let session = self.open(now).await?;
         self.transact_in(session, to, content).await
+    }
+
+    /// A new conversation. A token that is refused before its time may have been revoked: a new one is tried, once.
+    async fn open(&self, now: Timestamp) -> Result<Session, Trouble> {
+        let Some(tokens) = &self.tokens else {
+            return Session::open(&self.server, &self.tls, None).await;
+        };
+        let token = tokens.token(now).await.map_err(Trouble::NoToken)?;
+        match Session::open(&self.server, &self.tls, Some(&token.value)).await {
+            Err(Trouble::Answered { to: Step::Login, reply }) if reply.is_permanent() || reply.code == CHALLENGE => {
+                let token = tokens.renewed(&token, now).await.map_err(Trouble::NoToken)?;
+                Session::open(&self.server, &self.tls, Some(&token.value)).await
+            }
+            result => result,
+        }
     }
 
     /// Sends in this conversation, and keeps it where it is good for another mail.
@@ -121,16 +138,16 @@ impl Channel for Mail {
             Ok(content) => content,
             Err(why) => return refused(why),
         };
-        match tokio::time::timeout(self.common.timeout, self.transact(&to, &content)).await {
+        match tokio::time::timeout(self.common.timeout, self.transact(&to, &content, envelope.now)).await {
             Ok(Ok(reply)) => Outcome::Delivered { answer: reply.shown() },
             Ok(Err(trouble)) => verdict(&trouble, &self.server),
             Err(_) => Outcome::Retry { after: None, why: self.late() },
         }
     }
 
-    async fn greet(&self) -> Result<(), String> {
+    async fn greet(&self, now: Timestamp) -> Result<(), String> {
         let greet = async {
-            Session::open(&self.server, &self.tls).await?.quit().await;
+            self.open(now).await?.quit().await;
             Ok(())
         };
         match tokio::time::timeout(self.common.timeout, greet).await {

@@ -5,6 +5,7 @@ mod dial;
 mod kept;
 mod live;
 mod message;
+mod oauth;
 mod reply;
 mod server;
 mod session;
@@ -21,10 +22,11 @@ use crate::{
     document::{Fault, Faults, Fields, Node, boolean, text, text_list},
     domain::{Name, Target},
     http::tls_config_with,
+    oauth::{Client, Tokens},
 };
 use kept::Kept;
 use live::Mail;
-use server::MailServer;
+use server::{MailServer, Way};
 
 /// The most recipients of one channel: each gets an envelope of its own, one after the other. Longer lists are for a
 /// distribution group.
@@ -43,6 +45,8 @@ pub const KIND: Kind = Kind {
     example: "\
 kind: email
 smtp: ${SMTP_URL}           # smtps://user:password@host:465, or smtp://user:password@host:587 (STARTTLS required)
+# A token in place of the password (smtp://user@smtp.office365.com:587), as Microsoft 365 wants it:
+# oauth: { tenant: contoso.onmicrosoft.com, client_id: \"…\", client_secret: \"${MAIL_APP_SECRET}\" }
 from: \"Scan alerts <jobrelay@contoso.example>\"
 to: [m365-admins@contoso.example]   # each in an envelope of its own
 # tls_ca: mail-ca.pem       # a private root certificate, beside the system's
@@ -53,6 +57,7 @@ to: [m365-admins@contoso.example]   # each in an envelope of its own
 #[derive(Debug)]
 struct Email {
     server: MailServer,
+    oauth: Option<Client>,
     from: Mailbox,
     to: Vec<Recipient>,
     private_roots: Vec<CertificateDer<'static>>,
@@ -69,10 +74,13 @@ struct Recipient {
 
 fn read(fields: &mut Fields<'_>, faults: &mut Faults) -> Option<Box<dyn Settings>> {
     let insecure = fields.take("allow_insecure").map_or(Some(false), |node| boolean(node, faults));
+    let oauth = fields.take("oauth");
+    let way = if oauth.is_some() { Way::Token } else { Way::Password };
     let server = fields.require("smtp", faults).and_then(|node| {
         faults.hide(node);
-        read_server(node, insecure.unwrap_or_default(), faults)
+        read_server(node, way, insecure.unwrap_or_default(), faults)
     });
+    let oauth = oauth.map(|node| oauth::read(node, insecure.unwrap_or_default(), faults));
     let from = fields.require("from", faults).and_then(|node| {
         let written = text(node, faults)?;
         read_mailbox(node, &written, faults)
@@ -83,12 +91,16 @@ fn read(fields: &mut Fields<'_>, faults: &mut Faults) -> Option<Box<dyn Settings
         None => Vec::new(),
     };
     insecure?;
-    Some(Box::new(Email { server: server?, from: from?, to: to?, private_roots }))
+    let oauth = match oauth {
+        Some(client) => Some(client?),
+        None => None,
+    };
+    Some(Box::new(Email { server: server?, oauth, from: from?, to: to?, private_roots }))
 }
 
-fn read_server(node: &Node, insecure: bool, faults: &mut Faults) -> Option<MailServer> {
+fn read_server(node: &Node, way: Way, insecure: bool, faults: &mut Faults) -> Option<MailServer> {
     let written = text(node, faults)?;
-    match MailServer::parse(&written, insecure) {
+    match MailServer::parse(&written, way, insecure) {
         Ok(server) => Some(server),
         Err(why) => {
             faults.push(
@@ -177,6 +189,7 @@ impl Settings for Email {
         Ok(Arc::new(Mail {
             name: name.clone(),
             server: self.server.clone(),
+            tokens: self.oauth.clone().map(|client| Tokens::new(client, tools.http.clone())),
             tls,
             from: self.from.clone(),
             to: self.to.clone(),

@@ -25,6 +25,15 @@ pub struct MailServer {
     pub login: Option<Login>,
 }
 
+/// How a login is proved.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Way {
+    /// By a password, which stands in `smtp`.
+    Password,
+    /// By a token, which is had by `oauth`.
+    Token,
+}
+
 /// When TLS begins, if at all.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Security {
@@ -38,21 +47,22 @@ pub enum Security {
     Waived,
 }
 
-/// A user and a password.
+/// A user and a proof.
 #[derive(Debug, Clone)]
 pub struct Login {
     /// At some services an access key, so it is not shown either.
     pub user: Secret,
-    /// The password.
-    pub password: Secret,
+    /// The password; none where a token takes its place.
+    pub password: Option<Secret>,
 }
 
 impl MailServer {
-    /// Reads `smtps://user:password@host:465` or `smtp://user:password@host:587`. User and password are percent-decoded.
+    /// Reads `smtps://user:password@host:465` or `smtp://user:password@host:587`, without the password where the way in is a
+    /// token. User and password are percent-decoded.
     ///
     /// # Errors
     /// What is wrong with it, in one line that repeats nothing of it.
-    pub fn parse(text: &str, allow_insecure: bool) -> Result<Self, String> {
+    pub fn parse(text: &str, way: Way, allow_insecure: bool) -> Result<Self, String> {
         let url = Url::parse(text.trim()).map_err(|why| format!("no URL ({why}): write smtps://user:password@host:465"))?;
         let implicit = match url.scheme() {
             "smtps" => true,
@@ -85,7 +95,7 @@ impl MailServer {
             Host::Ipv4(address) => address.to_string(),
             Host::Ipv6(address) => address.to_string(),
         };
-        Ok(Self { host, port, security, login: login(&url)? })
+        Ok(Self { host, port, security, login: login(&url, way)? })
     }
 
     /// Whether it is Exchange Online's own name.
@@ -108,18 +118,21 @@ impl fmt::Display for MailServer {
     }
 }
 
-fn login(url: &Url) -> Result<Option<Login>, String> {
+fn login(url: &Url, way: Way) -> Result<Option<Login>, String> {
     let decode = |text: &str, what: &str| {
         let text = percent_decode_str(text).decode_utf8().map_err(|_| format!("the {what} is not UTF-8 once it is percent-decoded"))?;
         if text.chars().any(char::is_control) { Err(format!("the {what} holds a control character")) } else { Ok(text.into_owned()) }
     };
-    match (url.username(), url.password()) {
-        ("", None | Some("")) => Ok(None),
-        ("", Some(_)) => Err("names a password but no user".into()),
-        (_, None | Some("")) => Err("names a user but no password: write smtps://user:password@host:465".into()),
-        (user, Some(password)) => {
-            let login = Login { user: Secret::new(decode(user, "user")?), password: Secret::new(decode(password, "password")?) };
-            Ok(Some(login))
+    let user = |user| decode(user, "user").map(Secret::new);
+    match (url.username(), url.password().filter(|password| !password.is_empty()), way) {
+        (_, Some(_), Way::Token) => Err("names a password, and `oauth` is set: leave one of them out".into()),
+        ("", None, Way::Token) => Err("names no user for `oauth`: write smtp://user@host:587".into()),
+        (name, None, Way::Token) => Ok(Some(Login { user: user(name)?, password: None })),
+        ("", None, Way::Password) => Ok(None),
+        ("", Some(_), Way::Password) => Err("names a password but no user".into()),
+        (_, None, Way::Password) => Err("names a user but no password: write smtps://user:password@host:465, or set `oauth`".into()),
+        (name, Some(password), Way::Password) => {
+            Ok(Some(Login { user: user(name)?, password: Some(Secret::new(decode(password, "password")?)) }))
         }
     }
 }
@@ -130,7 +143,7 @@ mod tests {
 
     #[track_caller]
     fn check(text: &str, shown: &str, security: Security) -> MailServer {
-        let server = MailServer::parse(text, false).unwrap_or_else(|why| panic!("{text}: {why}"));
+        let server = MailServer::parse(text, Way::Password, false).unwrap_or_else(|why| panic!("{text}: {why}"));
         assert_eq!((server.to_string().as_str(), server.security), (shown, security), "{text}");
         server
     }
@@ -149,7 +162,7 @@ mod tests {
         // Names that only look like loopback.
         check("smtp://127.0.0.1.example", "127.0.0.1.example:587", Security::Required);
         check("smtp://localhost.example", "localhost.example:587", Security::Required);
-        assert_eq!(MailServer::parse("smtp://mail.example", true).unwrap().security, Security::Waived);
+        assert_eq!(MailServer::parse("smtp://mail.example", Way::Password, true).unwrap().security, Security::Waived);
     }
 
     #[test]
@@ -161,10 +174,10 @@ mod tests {
             ("smtps://user:50%off@mail.example", "user", "50%off"),
             ("smtps://user:gr%C3%BCezi@mail.example", "user", "grüezi"),
         ] {
-            let login = MailServer::parse(text, false).unwrap().login.unwrap();
-            assert_eq!((login.user.expose(), login.password.expose()), (user, password));
+            let login = MailServer::parse(text, Way::Password, false).unwrap().login.unwrap();
+            assert_eq!((login.user.expose(), login.password.unwrap().expose()), (user, password));
         }
-        assert!(MailServer::parse("smtps://mail.example", false).unwrap().login.is_none());
+        assert!(MailServer::parse("smtps://mail.example", Way::Password, false).unwrap().login.is_none());
     }
 
     #[test]
@@ -185,14 +198,24 @@ mod tests {
             "smtp://user:canary@mail.example:99999",
             "smtp://user:canary@ma il.example",
         ] {
-            let why = MailServer::parse(text, false).expect_err(text);
+            let why = MailServer::parse(text, Way::Password, false).expect_err(text);
             assert!(!why.contains("canary") && !why.contains('\n'), "{text}: {why}");
         }
     }
 
     #[test]
+    fn a_token_needs_a_user_and_no_password() {
+        let login = MailServer::parse("smtp://alerts%40contoso.example@smtp.office365.com", Way::Token, false).unwrap().login.unwrap();
+        assert_eq!((login.user.expose(), login.password.is_none()), ("alerts@contoso.example", true));
+        for text in ["smtp://mail.example", "smtp://user:canary@mail.example", "smtp://:canary@mail.example"] {
+            let why = MailServer::parse(text, Way::Token, false).expect_err(text);
+            assert!(why.contains("`oauth`") && !why.contains("canary"), "{why}");
+        }
+    }
+
+    #[test]
     fn a_password_is_in_no_debug_print() {
-        let server = MailServer::parse("smtps://canary-user:canary-password@mail.example", false).unwrap();
+        let server = MailServer::parse("smtps://canary-user:canary-password@mail.example", Way::Password, false).unwrap();
         assert!(!format!("{server:?}{server}").contains("canary"));
     }
 }

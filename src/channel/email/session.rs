@@ -15,9 +15,15 @@ use tokio::{
 use super::{
     dial::{Stream, connect, encrypted},
     reply::Reply,
-    server::{Login, MailServer, Security},
+    server::{MailServer, Security},
     trouble::{Step, Trouble, broken, positive},
 };
+use crate::domain::Secret;
+
+/// What stands in place of a secret.
+const SECRET: &str = "[secret]";
+/// A question within a login (RFC 4954).
+pub const CHALLENGE: u16 = 334;
 
 /// What it offers in its answer to `EHLO`.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -25,6 +31,8 @@ struct Offers {
     pipelining: bool,
     starttls: bool,
     login: Option<Mechanism>,
+    /// XOAUTH2: a user and a token.
+    token: bool,
 }
 
 /// How a user and a password are handed over, the better way first.
@@ -47,12 +55,17 @@ impl Offers {
                 Some("PIPELINING") => offers.pipelining = true,
                 Some("STARTTLS") => offers.starttls = true,
                 Some("AUTH") => {
-                    let known = words.filter_map(|word| match word {
-                        "PLAIN" => Some(Mechanism::Plain),
-                        "LOGIN" => Some(Mechanism::Login),
-                        _ => None,
-                    });
-                    offers.login = offers.login.into_iter().chain(known).min();
+                    for word in words {
+                        let known = match word {
+                            "PLAIN" => Mechanism::Plain,
+                            "LOGIN" => Mechanism::Login,
+                            _ => {
+                                offers.token |= word == "XOAUTH2";
+                                continue;
+                            }
+                        };
+                        offers.login = Some(offers.login.map_or(known, |other| other.min(known)));
+                    }
                 }
                 _ => {}
             }
@@ -72,17 +85,21 @@ pub struct Session {
 }
 
 impl Session {
-    /// Connects, encrypts and logs in, as `server` asks.
+    /// Connects, encrypts and logs in, as `server` asks; with `token` where its login has no password.
     ///
     /// # Errors
     /// See [`Trouble`].
-    pub async fn open(server: &MailServer, tls: &Arc<ClientConfig>) -> Result<Self, Trouble> {
+    pub async fn open(server: &MailServer, tls: &Arc<ClientConfig>, token: Option<&Secret>) -> Result<Self, Trouble> {
         let mut session = match Self::greeted(server, server.security, tls).await {
             Err(Trouble::Untrusted(_)) if server.security == Security::Waived => Self::bare(server).await?,
             result => result?,
         };
         if let Some(login) = &server.login {
-            session.log_in(login).await?;
+            match (&login.password, token) {
+                (Some(password), _) => session.log_in(&login.user, password).await?,
+                (None, Some(token)) => session.log_in_by_token(&login.user, token).await?,
+                (None, None) => return Err(Trouble::Unable("there is neither a password nor a token for the user in `smtp`")),
+            }
         }
         Ok(session)
     }
@@ -139,26 +156,43 @@ impl Session {
         Ok(self)
     }
 
-    async fn log_in(&mut self, login: &Login) -> Result<(), Trouble> {
-        let (user, password) = (login.user.expose(), login.password.expose());
-        let plain = STANDARD.encode(format!("\0{user}\0{password}"));
+    async fn log_in(&mut self, user: &Secret, password: &Secret) -> Result<(), Trouble> {
+        let encoded = |text: &str| Secret::new(STANDARD.encode(text));
+        let plain = encoded(&format!("\0{}\0{}", user.expose(), password.expose()));
+        let words = [encoded(user.expose()), encoded(password.expose())];
         let reply = match self.offers.login {
-            Some(Mechanism::Plain) => self.ask(Step::Login, &format!("AUTH PLAIN {plain}")).await?,
+            Some(Mechanism::Plain) => self.ask(Step::Login, &format!("AUTH PLAIN {}", plain.expose())).await?,
             Some(Mechanism::Login) => {
                 let mut reply = self.ask(Step::Login, "AUTH LOGIN").await?;
-                for word in [user, password] {
-                    if reply.code == 334 {
-                        reply = self.ask(Step::Login, &STANDARD.encode(word)).await?;
+                for word in &words {
+                    if reply.code == CHALLENGE {
+                        reply = self.ask(Step::Login, word.expose()).await?;
                     }
                 }
                 reply
             }
             None => return Err(Trouble::Unable("it offers no login by user and password (AUTH PLAIN or LOGIN)")),
         };
-        if reply.code == 235 {
-            return Ok(());
+        welcomed(reply, &[&plain, &words[1], password])
+    }
+
+    /// Logs in by XOAUTH2. Source: "SASL XOAUTH2", the page that `super::oauth` names.
+    async fn log_in_by_token(&mut self, user: &Secret, token: &Secret) -> Result<(), Trouble> {
+        if !self.offers.token {
+            return Err(Trouble::Unable("it offers no login by token (AUTH XOAUTH2): take `oauth` out and write a password in `smtp`"));
         }
-        Err(Trouble::Answered { to: Step::Login, reply: without_echo(reply, &[&plain, &STANDARD.encode(password), password]) })
+        let bearer = Secret::new(format!("user={}\x01auth=Bearer {}\x01\x01", user.expose(), token.expose()));
+        let line = Secret::new(STANDARD.encode(bearer.expose()));
+        let mut reply = self.ask(Step::Login, &format!("AUTH XOAUTH2 {}", line.expose())).await?;
+        if reply.code == CHALLENGE {
+            // A refused token is told of in a challenge. It is owed an empty answer, and only then comes the refusal.
+            reply = match self.ask(Step::Login, "").await {
+                // A server that hangs up instead has refused it all the same.
+                Err(Trouble::Broken { .. }) => Reply { code: CHALLENGE, lines: vec!["the token is refused without a word".into()] },
+                result => result?,
+            };
+        }
+        welcomed(reply, &[&line, &bearer, token])
     }
 
     /// Sends one mail to one recipient. `content` is a whole message with CRLF at each line's end.
@@ -258,12 +292,20 @@ fn stuffed(content: &[u8]) -> Vec<u8> {
     out
 }
 
-/// A refused login as it may be shown: some servers repeat the line they refuse.
-fn without_echo(mut reply: Reply, secrets: &[&str]) -> Reply {
+/// Nothing, if the login was taken; else the refusal as it may be shown.
+fn welcomed(reply: Reply, secrets: &[&Secret]) -> Result<(), Trouble> {
+    if reply.code == 235 { Ok(()) } else { Err(Trouble::Answered { to: Step::Login, reply: without_echo(reply, secrets) }) }
+}
+
+/// A reply without the secrets: some servers repeat the line they refuse, or its beginning.
+fn without_echo(mut reply: Reply, secrets: &[&Secret]) -> Reply {
     for line in &mut reply.lines {
+        let mut shown: String = line.chars().filter(|c| !c.is_control()).collect();
         for secret in secrets {
-            *line = line.replace(secret, "[secret]");
+            shown = shown.replace(secret.expose(), SECRET);
         }
+        let told = |word: &&str| secrets.iter().any(|secret| secret.is_told_in(word));
+        *line = shown.split(' ').map(|word| if told(&word) { SECRET } else { word }).collect::<Vec<_>>().join(" ");
     }
     reply
 }
@@ -288,13 +330,14 @@ mod tests {
     #[test]
     fn an_offer_is_read_however_it_is_written() {
         let reply = |lines: &[&str]| Reply { code: 250, lines: lines.iter().map(|line| (*line).to_owned()).collect() };
-        let all = Offers { pipelining: true, starttls: true, login: Some(Mechanism::Plain) };
+        let all = Offers { pipelining: true, starttls: true, login: Some(Mechanism::Plain), token: false };
         assert_eq!(Offers::of(&reply(&["mail.example", "PIPELINING", "starttls", "AUTH LOGIN PLAIN"])), all);
         assert_eq!(
             Offers::of(&reply(&["mail.example", "AUTH=PLAIN", "SIZE 10"])),
             Offers { login: Some(Mechanism::Plain), ..Offers::default() }
         );
-        assert_eq!(Offers::of(&reply(&["mail.example", "AUTH XOAUTH2 LOGIN"])).login, Some(Mechanism::Login));
+        let both = Offers { login: Some(Mechanism::Login), token: true, ..Offers::default() };
+        assert_eq!(Offers::of(&reply(&["mail.example", "AUTH XOAUTH2 LOGIN"])), both);
         // The first line is a greeting, whatever it says.
         assert_eq!(Offers::of(&reply(&["STARTTLS"])), Offers::default());
     }
@@ -302,7 +345,11 @@ mod tests {
     #[test]
     fn a_server_that_repeats_the_password_is_not_repeated() {
         let reply = Reply { code: 501, lines: vec!["bad command: AUTH PLAIN AHVAcHc=".into(), "hunter2?".into()] };
-        let shown = without_echo(reply, &["AHVAcHc=", "hunter2"]).shown();
+        let [line, password] = ["AHVAcHc=", "hunter2"].map(Secret::new);
+        let shown = without_echo(reply, &[&line, &password]).shown();
         assert_eq!(shown, "501 bad command: AUTH PLAIN [secret] [secret]?");
+        let line = Secret::new("dXNlcj1hQGIBYXV0aD1CZWFyZXIgY2FuYXJ5");
+        let reply = Reply { code: 500, lines: vec!["5.5.2 too long: AUTH XOAUTH2 dXNlcj1h\tQGIBYXV0aD1C...".into()] };
+        assert_eq!(without_echo(reply, &[&line]).shown(), "500 5.5.2 too long: AUTH XOAUTH2 [secret]");
     }
 }

@@ -3,6 +3,7 @@
 use std::io;
 
 use super::reply::Reply;
+use crate::oauth::TokenError;
 
 /// What the server was answering, or about to answer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -70,6 +71,8 @@ pub enum Trouble {
     },
     /// Its certificate can't be trusted.
     Untrusted(String),
+    /// There is no token to log in with.
+    NoToken(TokenError),
     /// It can't do what the config asks for.
     Unable(&'static str),
 }

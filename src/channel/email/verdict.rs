@@ -1,6 +1,9 @@
 //! What a mail server's answer means for the mail, its recipient and the channel: a pure judgement.
 
-use crate::domain::{Outcome, Refusal};
+use crate::{
+    domain::{Outcome, Refusal},
+    oauth::TokenError,
+};
 
 use super::{
     reply::Reply,
@@ -31,6 +34,11 @@ pub fn verdict(trouble: &Trouble, server: &MailServer) -> Outcome {
             Outcome::Retry { after: None, why: format!("the connection to {server} broke at {}: {why}", at.name()) }
         }
         Trouble::Untrusted(why) => refused(Refusal::Channel, format!("the certificate of {server} can't be trusted: {why}")),
+        Trouble::NoToken(TokenError::Refused(why)) => refused(Refusal::Channel, format!("no token for {server}: {why}")),
+        Trouble::NoToken(TokenError::Throttled { after, why }) => {
+            Outcome::Retry { after: *after, why: format!("no token for {server}: {why}") }
+        }
+        Trouble::NoToken(TokenError::Unavailable(why)) => Outcome::Retry { after: None, why: format!("no token for {server}: {why}") },
         Trouble::Unable(why) => refused(Refusal::Channel, format!("{server}: {why}")),
         Trouble::Answered { to, reply } => {
             let said = format!("{} (to {})", reply.shown(), to.name());
@@ -48,6 +56,15 @@ pub fn verdict(trouble: &Trouble, server: &MailServer) -> Outcome {
 /// What a person is to do about a refusal that is not this mail's or this recipient's alone; none for one that is.
 fn advice(to: Step, reply: &Reply, server: &MailServer) -> Option<&'static str> {
     let enhanced = reply.enhanced().unwrap_or_default();
+    let by_token = server.login.as_ref().is_some_and(|login| login.password.is_none());
+    if by_token && (to == Step::Login || LOGIN_REFUSED.contains(&reply.code)) {
+        return Some(if server.is_microsoft_365() {
+            "it does not take the app's token for this user: grant the app SMTP.SendAsApp with an admin's consent, make it known to Exchange \
+             Online (New-ServicePrincipal), give it the mailbox (Add-MailboxPermission) and allow SMTP AUTH for that mailbox"
+        } else {
+            "it does not take the token for this user: check the user in `smtp`, and what `oauth` names"
+        });
+    }
     if matches!(enhanced, "5.7.30" | "5.7.139") || (to == Step::Login && server.is_microsoft_365()) {
         return Some(
             "check user and password in `smtp`; Exchange Online takes them only where SMTP AUTH is allowed for the tenant and the mailbox",
@@ -80,7 +97,7 @@ fn advice(to: Step, reply: &Reply, server: &MailServer) -> Option<&'static str> 
 pub fn may_be_age(trouble: &Trouble) -> bool {
     match trouble {
         Trouble::Broken { at, .. } => *at != Step::Content,
-        Trouble::Answered { to: Step::Content, .. } | Trouble::Untrusted(_) | Trouble::Unable(_) => false,
+        Trouble::Answered { to: Step::Content, .. } | Trouble::Untrusted(_) | Trouble::NoToken(_) | Trouble::Unable(_) => false,
         Trouble::Answered { to, reply } => reply.code == 421 || matches!(to, Step::Reset | Step::Sender),
     }
 }
@@ -94,6 +111,7 @@ pub fn is_over(trouble: &Trouble) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::channel::email::server::Way;
 
     fn answered(to: Step, line: &str) -> Trouble {
         let (code, text) = line.split_once(' ').unwrap();
@@ -102,7 +120,7 @@ mod tests {
 
     #[track_caller]
     fn check(trouble: &Trouble, word: &str, contains: &str) {
-        let server = MailServer::parse("smtp://u:p@mail.example", false).unwrap();
+        let server = MailServer::parse("smtp://u:p@mail.example", Way::Password, false).unwrap();
         let outcome = verdict(trouble, &server);
         assert_eq!(outcome.word(), word, "{trouble:?}");
         assert!(outcome.answer().contains(contains), "{}", outcome.answer());

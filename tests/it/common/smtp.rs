@@ -49,11 +49,13 @@ pub struct Manner {
     pub implicit: bool,
     /// The login it wants before it takes mail, and the mechanisms it offers for that.
     pub login: Option<(&'static str, &'static str, &'static str)>,
+    /// The user and the token it takes by XOAUTH2, as Exchange Online does, if any.
+    pub token: Option<(&'static str, &'static str)>,
 }
 
 impl Default for Manner {
     fn default() -> Self {
-        Self { pipelining: true, starttls: false, implicit: false, login: None }
+        Self { pipelining: true, starttls: false, implicit: false, login: None, token: None }
     }
 }
 
@@ -233,6 +235,7 @@ impl<'s, S: AsyncRead + AsyncWrite + Unpin> Talk<'s, S> {
                 offers.extend(manner.pipelining.then_some("PIPELINING"));
                 offers.extend((manner.starttls && !self.tls).then_some("STARTTLS"));
                 let login = manner.login.map(|(mechanisms, ..)| format!("AUTH {mechanisms}"));
+                let login = login.or_else(|| manner.token.map(|_| "AUTH LOGIN XOAUTH2".to_owned()));
                 offers.extend(login.as_deref());
                 let last = offers.len() - 1;
                 let lines: Vec<String> =
@@ -244,7 +247,9 @@ impl<'s, S: AsyncRead + AsyncWrite + Unpin> Talk<'s, S> {
                 after => after,
             },
             "AUTH" => self.log_in(line).await,
-            "MAIL" if manner.login.is_some() && !self.known => self.answer(line, "530 5.7.0 Authentication required").await,
+            "MAIL" if (manner.login.is_some() || manner.token.is_some()) && !self.known => {
+                self.answer(line, "530 5.7.0 Authentication required").await
+            }
             "MAIL" if self.from.is_some() => self.answer(line, "503 5.5.1 nested MAIL command").await,
             "MAIL" => {
                 self.from = Some(address(line));
@@ -270,7 +275,28 @@ impl<'s, S: AsyncRead + AsyncWrite + Unpin> Talk<'s, S> {
         }
     }
 
+    /// A token that is not right is told of in a challenge, and refused once that is answered by an empty line.
+    async fn take_token(&mut self, given: &str) -> After {
+        let right = self.server.manner.token.map(|(user, token)| format!("user={user}\x01auth=Bearer {token}\x01\x01"));
+        self.known = right.is_some_and(|right| given == STANDARD.encode(right));
+        if self.known {
+            return self.answer("login", "235 2.7.0 welcome").await;
+        }
+        let challenge = STANDARD.encode(r#"{"status":"401","schemes":"Bearer"}"#);
+        if matches!(self.answer("challenge", &format!("334 {challenge}")).await, After::End) {
+            return After::End;
+        }
+        match self.line().await.as_deref() {
+            Some("") => self.answer("login", "535 5.7.3 Authentication unsuccessful").await,
+            Some(_) => self.answer("login", "501 5.5.2 an empty line was due").await,
+            None => After::End,
+        }
+    }
+
     async fn log_in(&mut self, line: &str) -> After {
+        if let Some(given) = line.strip_prefix("AUTH XOAUTH2 ").filter(|_| self.server.manner.token.is_some()) {
+            return self.take_token(given).await;
+        }
         let Some((mechanisms, user, password)) = self.server.manner.login else {
             return self.answer(line, "503 5.5.1 no login here").await;
         };
