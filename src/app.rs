@@ -53,11 +53,11 @@ impl Clock for SystemClock {
 pub async fn run(config: Config, clock: Arc<dyn Clock>, stop: CancellationToken) -> Result<(), String> {
     let http = Http::new()?;
     let tools = Tools { http: http.clone(), templates: Arc::clone(&config.templates), public_url: config.server.public_url.clone() };
-    let store = Sqlite::open(&config.storage.path, Access::Service).map_err(|error| error.to_string())?;
-    let store: Arc<dyn Store> = Arc::new(store);
+    let store: Arc<dyn Store> = Arc::new(Sqlite::open(&config.storage.path, Access::Service).map_err(|error| error.to_string())?);
     let metrics = Arc::new(Metrics::new());
     let sources: Vec<Name> = config.sources.iter().map(|source| source.name.clone()).collect();
     let channels: Vec<Name> = config.channels.iter().map(|channel| channel.name.clone()).collect();
+    let fallbacks = config.channels.iter().filter_map(|channel| Some((channel.name.clone(), channel.fallback.clone()?))).collect();
     metrics.announce(&texts(&sources), &texts(&channels));
     let wake = Arc::new(Wake::for_channels(channels.iter().cloned()));
     let limits = Arc::new(Limits::recalled(&config.rules, &*store).await.map_err(|error| error.to_string())?);
@@ -97,17 +97,16 @@ pub async fn run(config: Config, clock: Arc<dyn Clock>, stop: CancellationToken)
         loops.spawn(intake.run(stop.clone()));
     }
     for channel in config.channels {
-        let line = store.line(&channel.name).await.map_err(|error| error.to_string())?;
         let courier = Courier {
             channel: channel
                 .settings
                 .connect(&channel.name, &channel.common, &tools)
                 .map_err(|why| format!("channel {}: {why}", channel.name))?,
+            line: store.line(&channel.name).await.map_err(|error| error.to_string())?,
             name: channel.name,
             rate: channel.rate,
             give_up_after: channel.give_up_after,
             fallback: channel.fallback,
-            line,
             store: Arc::clone(&store),
             clock: Arc::clone(&clock),
             metrics: Arc::clone(&metrics),
@@ -123,6 +122,7 @@ pub async fn run(config: Config, clock: Arc<dyn Clock>, stop: CancellationToken)
         clock: Arc::clone(&clock),
         topics: Topic::all(&sources, &channels),
         notify,
+        fallbacks,
         source_down_after,
         wake: Arc::clone(&wake),
     };

@@ -196,13 +196,7 @@ fn fall_backs(channels: &mut [Channel<'_>], names: &[Name], faults: &mut Faults)
             Some(known) if *known == channel.config.name => {
                 faults.error(at, "a channel can't fall back on itself");
             }
-            Some(known) => {
-                faults.push(
-                    Fault::warning(&at.place, "`fallback` is not acted on by this version yet")
-                        .hint("what this channel can't deliver waits for it, or stays in the dead letters: see `jobrelay deliveries`"),
-                );
-                channel.config.fallback = Some(known.clone());
-            }
+            Some(known) => channel.config.fallback = Some(known.clone()),
         }
     }
     let next = |name: &Name| channels.iter().find(|channel| channel.config.name == *name).and_then(|c| c.config.fallback.clone());

@@ -189,3 +189,6 @@ impl Courier {
         Moment { now: self.clock.now(), at: Instant::now() }
     }
 }
+
+#[cfg(test)]
+mod tests;

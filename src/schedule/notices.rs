@@ -31,6 +31,8 @@ pub struct Notices {
     pub topics: Vec<Topic>,
     /// Whom to tell; empty where the config has no `notices`.
     pub notify: Vec<Name>,
+    /// The channels that stand in for others: each is told, beside those, of the refusal of the one it stands in for.
+    pub fallbacks: BTreeMap<Name, Name>,
     /// How long a source may be down before someone is told.
     pub source_down_after: Duration,
     /// Whom to wake.
@@ -61,7 +63,7 @@ impl Notices {
     async fn look(&self, unwritable: &mut Option<Trouble>) -> Result<(), StoreError> {
         let now = self.clock.now();
         self.watch_store(now);
-        if self.notify.is_empty() {
+        if self.notify.is_empty() && self.fallbacks.is_empty() {
             // The board and the log tell all the same.
             return Ok(());
         }
@@ -95,7 +97,10 @@ impl Notices {
     }
 
     async fn tell(&self, notice: Notice, about: &Topic, now: Timestamp) -> Result<(), StoreError> {
-        let channels = audience(&self.notify, about, notice.over);
+        let channels = audience(&self.notify, &self.fallbacks, about, notice.over);
+        if channels.is_empty() {
+            return Ok(());
+        }
         if self.store.tell(notice.clone(), channels.clone(), now).await? {
             tracing::warn!(topic = %notice.topic, over = notice.over, "{}", notice.title);
             for channel in &channels {
@@ -107,9 +112,14 @@ impl Notices {
 }
 
 /// Who is told: a channel is not told of its own refusal while it lasts, unless there is no one else to tell.
-fn audience(notify: &[Name], about: &Topic, over: bool) -> Vec<Name> {
+/// Its fallback is told in any case.
+fn audience(notify: &[Name], fallbacks: &BTreeMap<Name, Name>, about: &Topic, over: bool) -> Vec<Name> {
+    let fallback = match about {
+        Topic::ChannelRefused(refused) => fallbacks.get(refused).filter(|fallback| !notify.contains(fallback)),
+        _ => None,
+    };
     let deaf = |name: &Name| !over && matches!(about, Topic::ChannelRefused(refused) if refused == name);
-    let hearing: Vec<Name> = notify.iter().filter(|name| !deaf(name)).cloned().collect();
+    let hearing: Vec<Name> = notify.iter().filter(|name| !deaf(name)).chain(fallback).cloned().collect();
     if hearing.is_empty() { notify.to_vec() } else { hearing }
 }
 
@@ -297,13 +307,24 @@ mod tests {
     fn a_refused_channel_hears_of_it_only_where_no_one_else_does_and_of_the_end_always() {
         let both = [Name::from("a"), Name::from("b")];
         let refused = Topic::ChannelRefused("a".into());
-        assert_eq!(audience(&both, &refused, false), both[1..]);
-        assert_eq!(audience(&both, &refused, true), both);
-        assert_eq!(audience(&both[..1], &refused, false), both[..1]);
-        assert_eq!(audience(&both, &Topic::ChannelRefused("c".into()), false), both);
-        assert_eq!(audience(&both, &Topic::SourceDown("a".into()), false), both);
+        let none = BTreeMap::new();
+        assert_eq!(audience(&both, &none, &refused, false), both[1..]);
+        assert_eq!(audience(&both, &none, &refused, true), both);
+        assert_eq!(audience(&both[..1], &none, &refused, false), both[..1]);
+        assert_eq!(audience(&both, &none, &Topic::ChannelRefused("c".into()), false), both);
+        assert_eq!(audience(&both, &none, &Topic::SourceDown("a".into()), false), both);
     }
 
+    #[test]
+    fn a_fallback_hears_of_the_refusal_of_the_channel_it_stands_in_for() {
+        let [a, b, c] = ["a", "b", "c"].map(|name| vec![Name::from(name)]);
+        let fallbacks = BTreeMap::from([("a".into(), "b".into())]);
+        let refused = Topic::ChannelRefused("a".into());
+        assert_eq!(audience(&[], &fallbacks, &refused, false), b);
+        assert_eq!(audience(&a, &fallbacks, &refused, false), b, "there is someone else to tell");
+        assert_eq!(audience(&c, &fallbacks, &refused, false), [c, b].concat());
+        assert_eq!(audience(&[], &fallbacks, &Topic::ChannelRefused("c".into()), false), []);
+    }
     struct Hand(Mutex<Timestamp>);
 
     impl Clock for Hand {
@@ -325,6 +346,7 @@ mod tests {
                 clock: Arc::<Hand>::clone(&clock),
                 topics: Topic::all(&["contoso".into()], &["oncall".into()]),
                 notify: vec!["oncall".into()],
+                fallbacks: BTreeMap::new(),
                 source_down_after: Duration::from_secs(900),
                 wake: Arc::new(Wake::for_channels(["oncall".into()])),
             }
