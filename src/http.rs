@@ -1,17 +1,21 @@
 //! The one HTTP client: a deadline over the whole exchange, a cap on the body while it is read, no redirects, and errors
 //! that never name more of a URL than its origin.
 
+mod guard;
+
 use std::{sync::Arc, time::Duration};
 
 use jiff::Timestamp;
 use reqwest::{
-    Client, Request, Response, Url,
+    Client, ClientBuilder, Request, Response, Url,
     header::{DATE, HeaderMap, RETRY_AFTER},
     redirect,
 };
 use rustls::pki_types::CertificateDer;
 
 use crate::domain::{Outcome, Refusal};
+use guard::Guard;
+pub use guard::{NotPublic, look_at};
 
 /// How much of a channel's answer is read: enough for any error text.
 pub const ANSWER_BYTES: usize = 64 * 1024;
@@ -28,6 +32,9 @@ const CONNECT: Duration = Duration::from_secs(10);
 #[derive(Clone)]
 pub struct Http {
     client: Client,
+    guarded: Client,
+    /// Whether this one is confined to public addresses.
+    public_only: bool,
     tls: Arc<rustls::ClientConfig>,
 }
 
@@ -69,6 +76,9 @@ pub enum HttpError {
         /// The innermost reason.
         why: String,
     },
+    /// The host leads to an address that is not for messages; nothing was sent.
+    #[error("{0}: if that is meant, write `allow_private: true` beside the channel's `url`")]
+    NotPublic(NotPublic),
     /// The body exceeds its cap.
     #[error("{origin} answered with more than {cap} bytes")]
     TooLarge {
@@ -85,18 +95,39 @@ impl Http {
     /// # Errors
     /// The TLS set-up failed, in one line.
     pub fn new() -> Result<Self, String> {
+        Self::with(Guard::of_the_system())
+    }
+
+    fn with(guard: Guard) -> Result<Self, String> {
         let tls = tls_config()?;
-        let client = Client::builder()
-            .user_agent(concat!("jobrelay/", env!("CARGO_PKG_VERSION")))
-            .redirect(redirect::Policy::none())
-            .connect_timeout(CONNECT)
-            .pool_idle_timeout(IDLE)
-            .tcp_nodelay(true)
-            .referer(false)
-            .tls_backend_preconfigured(tls.clone())
-            .build()
-            .map_err(|error| format!("can't set up the HTTP client: {}", innermost(&error)))?;
-        Ok(Self { client, tls: Arc::new(tls) })
+        let build = |builder: ClientBuilder| {
+            builder
+                .user_agent(concat!("jobrelay/", env!("CARGO_PKG_VERSION")))
+                .redirect(redirect::Policy::none())
+                .connect_timeout(CONNECT)
+                .pool_idle_timeout(IDLE)
+                .tcp_nodelay(true)
+                .referer(false)
+                .tls_backend_preconfigured(tls.clone())
+                .build()
+                .map_err(|error| format!("can't set up the HTTP client: {}", innermost(&error)))
+        };
+        let client = build(Client::builder())?;
+        let guarded = build(Client::builder().dns_resolver(Arc::new(guard)))?;
+        Ok(Self { client, guarded, public_only: false, tls: Arc::new(tls) })
+    }
+
+    /// One whose guard finds these addresses behind every name.
+    #[cfg(test)]
+    pub fn leading_to(addresses: &'static [&'static [&'static str]]) -> Self {
+        Self::with(guard::tests::scripted(addresses, Arc::default())).expect("TLS can be set up")
+    }
+
+    /// The same, but that it connects to public addresses alone (and to loopback, where the URL says so): for what sends to
+    /// addresses that may be anyone's. Behind a proxy it is the proxy that looks names up, and its rules that hold.
+    #[must_use]
+    pub fn public_only(&self) -> Self {
+        Self { client: self.guarded.clone(), public_only: true, ..self.clone() }
     }
 
     /// The client's TLS set-up, for connections that speak another protocol than HTTP.
@@ -115,6 +146,7 @@ impl Http {
     /// # Errors
     /// See [`HttpError`].
     pub async fn send(&self, request: Request, deadline: Duration, cap: usize) -> Result<Reply, HttpError> {
+        self.look_at(&request)?;
         let origin = origin(request.url());
         match tokio::time::timeout(deadline, self.exchange(request, &origin, cap)).await {
             Ok(result) => result,
@@ -129,6 +161,7 @@ impl Http {
     /// # Errors
     /// See [`HttpError`]; never [`HttpError::TooLarge`].
     pub async fn tell(&self, request: Request, deadline: Duration, cap: usize) -> Result<Reply, HttpError> {
+        self.look_at(&request)?;
         let origin = origin(request.url());
         let until = tokio::time::Instant::now() + deadline;
         let mut response = match tokio::time::timeout_at(until, self.client.execute(request)).await {
@@ -143,6 +176,11 @@ impl Http {
             }
         }
         Ok(Reply { status: response.status().as_u16(), headers: std::mem::take(response.headers_mut()), body })
+    }
+
+    /// An address in the URL itself passes the resolver by.
+    fn look_at(&self, request: &Request) -> Result<(), HttpError> {
+        if self.public_only { look_at(request.url()).map_err(HttpError::NotPublic) } else { Ok(()) }
     }
 
     async fn exchange(&self, request: Request, origin: &str, cap: usize) -> Result<Reply, HttpError> {
@@ -163,6 +201,9 @@ impl Http {
 }
 
 fn failed(origin: &str, error: &reqwest::Error) -> HttpError {
+    if let Some(refused) = causes(error).find_map(|cause| cause.downcast_ref::<NotPublic>()) {
+        return HttpError::NotPublic(refused.clone());
+    }
     let (origin, why) = (origin.to_owned(), innermost(error));
     if error.is_connect() { HttpError::Connect { origin, why } } else { HttpError::Broken { origin, why } }
 }
@@ -216,7 +257,10 @@ impl Reply {
 
 impl From<HttpError> for Outcome {
     fn from(error: HttpError) -> Self {
-        Self::Retry { after: None, why: error.to_string() }
+        match error {
+            HttpError::NotPublic(_) => Self::Refused { what: Refusal::Channel, why: error.to_string() },
+            _ => Self::Retry { after: None, why: error.to_string() },
+        }
     }
 }
 
@@ -272,10 +316,14 @@ pub fn tls_config_with(private: &[CertificateDer<'static>]) -> Result<rustls::Cl
 }
 
 /// The last cause of an error: "connection refused" rather than "error sending request for url (…)".
-fn innermost(error: &dyn std::error::Error) -> String {
-    let mut cause = error;
-    while let Some(next) = cause.source() {
-        cause = next;
-    }
-    shorten(&cause.to_string())
+fn innermost(error: &(dyn std::error::Error + 'static)) -> String {
+    causes(error).last().map(|cause| shorten(&cause.to_string())).unwrap_or_default()
 }
+
+/// An error, its cause, the cause of that, and so on.
+fn causes<'e>(error: &'e (dyn std::error::Error + 'static)) -> impl Iterator<Item = &'e (dyn std::error::Error + 'static)> {
+    std::iter::successors(Some(error), |error| error.source())
+}
+
+#[cfg(test)]
+mod tests;

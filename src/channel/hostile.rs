@@ -167,6 +167,11 @@ pub fn job() -> Job {
 
 /// A live channel of `kind` with these settings, or the faults in them.
 pub fn channel(kind: &Kind, yaml: &str, templates: Templates) -> Result<Arc<dyn Channel>, Vec<String>> {
+    channel_through(kind, yaml, templates, Http::new().unwrap())
+}
+
+/// The same, with a client of one's own.
+pub fn channel_through(kind: &Kind, yaml: &str, templates: Templates, http: Http) -> Result<Arc<dyn Channel>, Vec<String>> {
     let source = Arc::new(Source { path: "jobrelay.yaml".into(), text: yaml.to_owned() });
     let mut faults = Faults::default();
     let node = parse(&source, &mut faults).expect("valid YAML");
@@ -181,8 +186,7 @@ pub fn channel(kind: &Kind, yaml: &str, templates: Templates) -> Result<Arc<dyn 
             .map(|fault| format!("{} {} | {}", place(fault), fault.message, fault.hint.as_deref().unwrap_or("")))
             .collect());
     }
-    let tools =
-        Tools { http: Http::new().unwrap(), templates: Arc::new(templates), public_url: Some("https://relay.contoso.example".into()) };
+    let tools = Tools { http, templates: Arc::new(templates), public_url: Some("https://relay.contoso.example".into()) };
     let common = Common { template: "alert".into(), timeout: Duration::from_secs(2) };
     Ok(settings.unwrap().connect(&Name::from("oncall"), &common, &tools).unwrap())
 }

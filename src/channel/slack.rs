@@ -76,7 +76,8 @@ impl Settings for SlackSettings {
     }
 
     fn connect(&self, _: &Name, common: &Common, tools: &Tools) -> Result<Arc<dyn Channel>, String> {
-        Ok(Arc::new(Slack { address: self.address.clone(), common: common.clone(), tools: tools.clone() }))
+        let tools = Tools { http: self.address.client(&tools.http), ..tools.clone() };
+        Ok(Arc::new(Slack { address: self.address.clone(), common: common.clone(), tools }))
     }
 }
 

@@ -55,7 +55,8 @@ impl Settings for TeamsSettings {
     }
 
     fn connect(&self, _: &Name, common: &Common, tools: &Tools) -> Result<Arc<dyn Channel>, String> {
-        Ok(Arc::new(Teams { address: self.address.clone(), common: common.clone(), tools: tools.clone() }))
+        let tools = Tools { http: self.address.client(&tools.http), ..tools.clone() };
+        Ok(Arc::new(Teams { address: self.address.clone(), common: common.clone(), tools }))
     }
 }
 

@@ -14,7 +14,7 @@ mod send;
 use std::{path::PathBuf, process::ExitCode};
 
 use clap::{CommandFactory, Parser, Subcommand, ValueEnum};
-use tracing_subscriber::EnvFilter;
+use tracing_subscriber::{EnvFilter, filter::filter_fn, layer::SubscriberExt, util::SubscriberInitExt};
 
 use crate::{
     config::{self, Config, ProcessEnvironment},
@@ -35,6 +35,8 @@ pub struct Cli {
     log_format: LogFormat,
 
     /// What is logged: error, warn, info, debug or trace, or a filter as in RUST_LOG [default: info; for the demo, warn]
+    ///
+    /// At every level it is what the program itself says: the libraries it is made of would show addresses and tokens.
     #[arg(long, global = true, env = "RUST_LOG", value_name = "LEVEL", help_heading = EVERYWHERE)]
     log_level: Option<String>,
 
@@ -126,9 +128,16 @@ pub fn main() -> ExitCode {
         return ExitCode::from(2);
     };
     let log = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).log_internal_errors(false);
+    // Whatever was asked for: a library at its most talkative writes out requests, and with them addresses, headers and tokens.
+    let own = filter_fn(|said| is_own(said.target()));
     match cli.log_format {
-        LogFormat::Text => log.with_target(false).with_ansi(output::colour(std::io::IsTerminal::is_terminal(&std::io::stderr()))).init(),
-        LogFormat::Json => log.json().flatten_event(true).with_target(false).with_current_span(false).with_span_list(false).init(),
+        LogFormat::Text => {
+            let ansi = output::colour(std::io::IsTerminal::is_terminal(&std::io::stderr()));
+            log.with_target(false).with_ansi(ansi).finish().with(own).init();
+        }
+        LogFormat::Json => {
+            log.json().flatten_event(true).with_target(false).with_current_span(false).with_span_list(false).finish().with(own).init();
+        }
     }
     let config = cli.config.as_path();
     match cli.command {
@@ -142,6 +151,11 @@ pub fn main() -> ExitCode {
         Command::Deliveries(args) => list::deliveries(&args, config),
         Command::Completions(args) => completions::run(&args, Cli::command()),
     }
+}
+
+/// Whether a line of the log is the program's own.
+fn is_own(target: &str) -> bool {
+    target.strip_prefix(env!("CARGO_CRATE_NAME")).is_some_and(|rest| rest.is_empty() || rest.starts_with("::"))
 }
 
 /// The valid config, or a failure that has been told: on stderr, where a service's log is. Warnings are for `check` and `run`.

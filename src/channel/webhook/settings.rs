@@ -23,6 +23,8 @@ pub const KIND: Kind = Kind {
               url: https://tickets.contoso.example/hook\n\
               # Signs each request by the Standard Webhooks scheme; at least 24 characters, or whsec_ and base64.\n\
               secret: ${TICKET_HOOK_SECRET}\n\
+              # A name or an address in your own network is refused unless you allow it:\n\
+              # allow_private: true\n\
               # For any other JSON API:\n\
               # method: PUT\n\
               # headers: { Authorization: \"Bearer ${TICKET_TOKEN}\" }\n\
@@ -88,7 +90,8 @@ impl Settings for Read {
     }
 
     fn connect(&self, _: &Name, common: &Common, tools: &Tools) -> Result<Arc<dyn Channel>, String> {
-        Ok(Arc::new(Webhook { settings: Arc::clone(&self.0), common: common.clone(), tools: tools.clone() }))
+        let tools = Tools { http: self.0.address.client(&tools.http), ..tools.clone() };
+        Ok(Arc::new(Webhook { settings: Arc::clone(&self.0), common: common.clone(), tools }))
     }
 }
 

@@ -16,7 +16,8 @@ mod worker;
 
 use std::{
     collections::BTreeMap,
-    fs::File,
+    fs::{File, OpenOptions},
+    os::unix::fs::OpenOptionsExt,
     path::{Path, PathBuf},
     sync::Arc,
     time::Duration,
@@ -42,6 +43,8 @@ use worker::{Survives, Writer};
 const READERS: usize = 2;
 /// How long a statement waits for another program (a backup, `deliveries retry`) to let go of the file.
 const BUSY: Duration = Duration::from_secs(10);
+/// Who may read a file that is made: its owner alone. Names of scans and of people are no one else's business.
+const MODE: u32 = 0o600;
 
 /// Why the file could not be opened.
 #[derive(Debug, thiserror::Error)]
@@ -111,6 +114,9 @@ impl Sqlite {
             }
             _ => failed(error.to_string()),
         };
+        if access == Access::Service {
+            make(path).map_err(|error| failed(error.to_string()))?;
+        }
         let quick = inspection::is_quick(path);
         let mut connection = connect(path, true).map_err(database)?;
         if access == Access::Service && quick {
@@ -168,11 +174,27 @@ fn beside(path: &Path, ending: &str) -> PathBuf {
 /// Takes the lock that marks the file as served. It lies beside the file and goes with the process, however that ends.
 fn lock(path: &Path) -> Result<File, OpenError> {
     let failed = |why: std::io::Error| OpenError::Failed { path: path.to_owned(), why: why.to_string() };
-    let file = File::options().create(true).truncate(false).write(true).open(beside(path, ".lock")).map_err(failed)?;
+    let file = own().create(true).write(true).open(beside(path, ".lock")).map_err(failed)?;
     match file.try_lock() {
         Ok(()) => Ok(file),
         Err(std::fs::TryLockError::WouldBlock) => Err(OpenError::InUse(path.to_owned())),
         Err(std::fs::TryLockError::Error(error)) => Err(failed(error)),
+    }
+}
+
+/// How a file of the store is opened: where it is made, for its owner alone.
+fn own() -> OpenOptions {
+    let mut options = File::options();
+    options.mode(MODE);
+    options
+}
+
+/// Makes the file where it is missing: the database would make it for everyone to read, and gives its log and its index the
+/// mode of the file. The mode of one that is there is its owner's choice.
+fn make(path: &Path) -> std::io::Result<()> {
+    match own().create_new(true).write(true).open(path) {
+        Err(error) if error.kind() != std::io::ErrorKind::AlreadyExists => Err(error),
+        Ok(_) | Err(_) => Ok(()),
     }
 }
 

@@ -60,6 +60,29 @@ async fn a_file_has_one_service() {
     place.access(Access::Service).unwrap();
 }
 
+#[tokio::test]
+async fn its_files_are_for_their_owner_alone_and_a_mode_that_was_chosen_stays() {
+    use std::os::unix::fs::PermissionsExt;
+    let place = File::new();
+    let modes = || {
+        let mut modes: Vec<(String, u32)> = fs::read_dir(place.folder.path())
+            .unwrap()
+            .map(|entry| entry.unwrap())
+            .map(|entry| (entry.file_name().into_string().unwrap(), entry.metadata().unwrap().permissions().mode() & 0o777))
+            .collect();
+        modes.sort();
+        modes
+    };
+    let store = place.open().await;
+    fail(&*store, at(0), &["Scan-1"], &["a"]).await;
+    let all = ["jobrelay.db", "jobrelay.db-sent", "jobrelay.db-shm", "jobrelay.db-wal", "jobrelay.db.lock"];
+    assert_eq!(modes(), all.map(|name| (name.to_owned(), 0o600)));
+    drop(store);
+    fs::set_permissions(place.path(), fs::Permissions::from_mode(0o640)).unwrap();
+    let _store = place.open().await;
+    assert_eq!(modes()[0], ("jobrelay.db".to_owned(), 0o640));
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_command_beside_the_service_sees_and_changes_what_it_works_on() {
     let place = File::new();
