@@ -118,9 +118,12 @@ impl Http {
     }
 
     /// One whose guard finds these addresses behind every name.
+    ///
+    /// # Errors
+    /// As for [`Http::new`].
     #[cfg(test)]
-    pub fn leading_to(addresses: &'static [&'static [&'static str]]) -> Self {
-        Self::with(guard::tests::scripted(addresses, Arc::default())).expect("TLS can be set up")
+    pub fn leading_to(addresses: &'static [&'static [&'static str]]) -> Result<Self, String> {
+        Self::with(guard::tests::scripted(addresses, Arc::default()))
     }
 
     /// The same, but that it connects to public addresses alone (and to loopback, where the URL says so): for what sends to

@@ -168,7 +168,7 @@ mod tests {
         for kind in KINDS.iter().filter(|kind| kind.name != "email") {
             let send = async |more: &str| {
                 let yaml = format!("{{ url: 'http://hooks.invalid:{port}/canary-path', allow_insecure: true{more} }}");
-                let http = Http::leading_to(&[&["127.0.0.1"]]);
+                let http = Http::leading_to(&[&["127.0.0.1"]]).unwrap();
                 let channel = hostile::channel_through(kind, &yaml, Templates::built_in(), http).unwrap();
                 let envelope = Envelope { key: "ntf_1", target: &Target(String::new()), now: hostile::now() };
                 channel.send(&Payload::Json("{}".into()), envelope).await

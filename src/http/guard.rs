@@ -27,7 +27,7 @@ const PROXIES: [&str; 6] = ["HTTPS_PROXY", "https_proxy", "HTTP_PROXY", "http_pr
 
 /// IPv4 that is no public machine's: the first address and the length of its prefix.
 const NOT_PUBLIC_V4: [(Ipv4Addr, u32); 15] = [
-    (Ipv4Addr::new(0, 0, 0, 0), 8),
+    (Ipv4Addr::UNSPECIFIED, 8),
     (Ipv4Addr::new(10, 0, 0, 0), 8),
     // Carriers' NAT; the metadata service of one cloud is in it.
     (Ipv4Addr::new(100, 64, 0, 0), 10),
