@@ -17,6 +17,11 @@ struct World {
 
 impl World {
     async fn new(extra: &str) -> Self {
+        let rules = "rules:\n  - name: scan-failed\n    when: { state: failed }\n    notify: [first, second]\n";
+        Self::with_rules(extra, rules).await
+    }
+
+    async fn with_rules(extra: &str, rules: &str) -> Self {
         let (upstream, first, second) = (Upstream::start().await, Sink::start("").await, Sink::start("").await);
         let config = format!(
             "{}channels:\n  first: {{ kind: webhook, url: '{}' }}\n  second: {{ kind: webhook, url: '{}' {extra} }}\nserver: {{ listen: '127.0.0.1:0' }}\n",
@@ -24,7 +29,6 @@ impl World {
             first.url,
             second.url
         );
-        let rules = "rules:\n  - name: scan-failed\n    when: { state: failed }\n    notify: [first, second]\n";
         Self { upstream, first, second, home: Home::new(&config, rules) }
     }
 
@@ -135,5 +139,133 @@ async fn a_channel_is_told_things_in_order_and_never_faster_than_its_rate() {
     let made: Vec<String> = world.deliveries("second").iter().rev().map(|d| d["key"].as_str().unwrap().to_owned()).collect();
     let came: Vec<String> = taken.iter().map(|message| message.header("webhook-id")).collect();
     assert_eq!(came, made);
+    service.kill().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_given_up_goes_to_the_fallback_once_and_says_so() {
+    let world = World::new(", give_up_after: 6s, fallback: first").await;
+    world.second.always(Answer::new(503, "closed for today"));
+    let service = world.start().await;
+    for n in 0..3 {
+        world.fail(&format!("Scan-{n}"));
+    }
+    // Three of its own, and three that the other one could not deliver.
+    let taken = world.first.holds(6).await;
+    let instead: Vec<_> =
+        taken.iter().map(crate::common::sink::Taken::json).filter(|body| !body["data"]["undelivered"].is_null()).collect();
+    assert_eq!(instead.len(), 3, "{taken:?}");
+    for (n, body) in instead.iter().enumerate() {
+        assert_eq!(body["data"]["undelivered"], "Could not be delivered to second: given up after 6s: HTTP 503: closed for today");
+        assert_eq!(body["data"]["jobs"][0]["id"], format!("Scan-{n}"), "in their order");
+    }
+    // Each had its time, but not each its attempts: there were no more than the first one's.
+    assert!(world.second.taken().len() <= 5, "{}", world.second.taken().len());
+    for (series, expected) in [
+        ("jobrelay_notifications_total{channel=\"second\",outcome=\"dead\"}", Some(3.0)),
+        ("jobrelay_notifications_total{channel=\"first\",outcome=\"delivered\"}", Some(3.0)),
+        ("jobrelay_notifications_pending{channel=\"first\"}", Some(0.0)),
+        ("jobrelay_notifications_pending{channel=\"second\"}", Some(0.0)),
+    ] {
+        assert_eq!(service.metric(series).await, expected, "{series}");
+    }
+    service.kill().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_fallback_is_told_of_a_refused_channel_and_a_restart_tries_it_at_once() {
+    let world = World::new(", fallback: first").await;
+    world.second.always(Answer::new(404, "no_service"));
+    let service = world.start().await;
+    world.fail("Scan-1");
+    world.fail("Scan-2");
+    let notices =
+        |sink: &Sink| sink.taken().iter().map(|one| one.json()["data"]["title"].clone()).filter(|t| !t.is_null()).collect::<Vec<_>>();
+    crate::common::until("the fallback is told", || notices(&world.first) == ["The channel second refuses messages"]).await;
+    service.kill().await;
+    let probes = world.second.taken().len();
+    world.second.always(Answer::new(200, ""));
+    let service = world.home.start().await;
+    world.second.holds(probes + 2).await;
+    crate::common::until("the fallback is told of the end", || notices(&world.first).len() == 2).await;
+    assert_eq!(notices(&world.first)[1], "The channel second takes messages again");
+    crate::common::until("nothing is left", || world.deliveries("second").iter().all(|d| d["outcome"] == "delivered")).await;
+    assert_eq!(world.second.taken().len(), probes + 2);
+    service.kill().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_restart_makes_no_burst() {
+    let world = World::new(", rate: 5 per 1m").await;
+    let service = world.start().await;
+    world.fail("Scan-1");
+    world.fail("Scan-2");
+    world.second.holds(1).await;
+    crate::common::until("it is on record", || world.deliveries("second").iter().any(|d| d["outcome"] == "delivered")).await;
+    service.kill().await;
+    let service = world.home.start().await;
+    let taken = world.second.holds(2).await;
+    assert!(taken[1].at - taken[0].at >= Duration::from_millis(11_900), "{:?}", taken[1].at - taken[0].at);
+    service.kill().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_comes_together_and_is_alike_goes_out_as_one_message_over_a_restart() {
+    let rules = "\
+rules:
+  - name: scan-failed
+    when: { state: failed }
+    notify: [first, second]
+    group: { by: [source, profile], wait: 15s }
+";
+    let world = World::with_rules("", rules).await;
+    let service = world.start().await;
+    for (id, profile) in [("Scan-1", "sites"), ("Scan-2", "mail"), ("Scan-3", "sites")] {
+        world.upstream.put(job(id, profile, 3, 100, Some(0)));
+    }
+    crate::common::until("all wait", || world.deliveries("first").len() == 3).await;
+    assert_eq!(service.metric("jobrelay_notifications_pending{channel=\"first\"}").await, Some(3.0));
+    service.kill().await;
+    assert_eq!(world.first.taken().len(), 0);
+    let service = world.home.start().await;
+    for sink in [&world.first, &world.second] {
+        let mut bodies: Vec<_> = sink.holds(2).await.iter().map(crate::common::sink::Taken::json).collect();
+        bodies.sort_by_key(|body| body["data"]["count"].as_i64());
+        let ids =
+            |body: &serde_json::Value| body["data"]["jobs"].as_array().unwrap().iter().map(|job| job["id"].clone()).collect::<Vec<_>>();
+        assert_eq!((ids(&bodies[0]), ids(&bodies[1])), (vec!["Scan-2".into()], vec!["Scan-1".into(), "Scan-3".into()]));
+        assert!(bodies.iter().all(|body| body["type"] == "job.alert"), "{bodies:?}");
+    }
+    crate::common::until("all is recorded", || world.deliveries("second").iter().all(|d| d["outcome"] == "delivered")).await;
+    assert_eq!(service.metric("jobrelay_notifications_total{channel=\"second\",outcome=\"delivered\"}").await, Some(3.0));
+    assert_eq!(service.metric("jobrelay_notifications_pending{channel=\"second\"}").await, Some(0.0));
+    service.kill().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn to_a_rules_limit_a_group_is_one_message() {
+    let rules = "\
+rules:
+  - name: scan-failed
+    when: { state: failed }
+    notify: [first]
+    limit: 1 per 20s
+    group: { by: [profile], wait: 1s }
+";
+    let world = World::with_rules("", rules).await;
+    let service = world.start().await;
+    for n in 0..6 {
+        world.upstream.put(job(&format!("Scan-{n}"), &format!("profile {}", n % 3), 3, 100, Some(0)));
+    }
+    let taken = world.first.holds(2).await;
+    let (group, roll_up) = (taken[0].json(), taken[1].json());
+    assert_eq!((&group["type"], &group["data"]["count"]), (&"job.alert".into(), &2.into()));
+    assert_eq!((&roll_up["type"], &roll_up["data"]["count"]), (&"job.roll_up".into(), &4.into()));
+    assert!(taken[1].at - taken[0].at >= Duration::from_millis(18_500));
+    crate::common::until("all is recorded", || world.deliveries("first").iter().all(|d| d["outcome"] != "pending")).await;
+    for (ending, count) in [("delivered", 2.0), ("rolled_up", 4.0)] {
+        let series = format!("jobrelay_notifications_total{{channel=\"first\",outcome=\"{ending}\"}}");
+        assert_eq!(service.metric(&series).await, Some(count), "{ending}");
+    }
     service.kill().await;
 }
