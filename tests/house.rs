@@ -35,7 +35,7 @@ const MAY_NAME: &[(&str, &[&str])] = &[
         "app",
         &[
             "channel", "clock", "config", "delivery", "domain", "health", "http", "intake", "metrics", "schedule", "server", "source",
-            "store", "wake",
+            "store", "wake", "rules",
         ],
     ),
     ("demo", &["app", "clock", "config", "document", "domain", "source", "store", "channel", "template"]),

@@ -83,7 +83,7 @@ pub fn run(args: Args) -> ExitCode {
     };
     let result = runtime.block_on(async {
         let stop = CancellationToken::new();
-        super::run::cancel_on_signals(&stop)?;
+        super::run::cancel_on_signals(&stop, None)?;
         demo::run(options, stop).await.map(|delivered| if delivered { ExitCode::SUCCESS } else { ExitCode::FAILURE })
     });
     super::exit(result)

@@ -2,13 +2,16 @@
 
 use std::{path::Path, process::ExitCode, sync::Arc};
 
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::{
+    signal::unix::{SignalKind, signal},
+    sync::Notify,
+};
 use tokio_util::sync::CancellationToken;
 
 use super::LogFormat;
 use crate::{
-    app::{self, SystemClock},
-    config::{self, ProcessEnvironment},
+    app::{self, Reload, SystemClock},
+    config::{self, Config, ProcessEnvironment},
     document::Faults,
     failpoint,
 };
@@ -40,10 +43,25 @@ pub fn run(path: &Path, format: LogFormat) -> ExitCode {
     };
     let result = runtime.block_on(async {
         let stop = CancellationToken::new();
-        cancel_on_signals(&stop)?;
-        app::run(config, Arc::new(SystemClock), stop).await.map(|()| ExitCode::SUCCESS)
+        let asked = Arc::new(Notify::new());
+        cancel_on_signals(&stop, Some(Arc::clone(&asked)))?;
+        let place = path.to_owned();
+        let reload = Reload { asked, read: Arc::new(move || reread(&place)) };
+        app::run(config, Arc::new(SystemClock), stop, Some(reload)).await.map(|()| ExitCode::SUCCESS)
     });
     super::exit(result)
+}
+
+/// The config as its files stand now. What is wrong with it goes to the log, line by line: this is no time for drawings.
+fn reread(path: &Path) -> Option<Config> {
+    let (config, faults) = config::load(path, &ProcessEnvironment);
+    log(&faults);
+    let config = config?;
+    if let Err(why) = super::refuse_placeholders(&config) {
+        tracing::error!("{why}");
+        return None;
+    }
+    Some(config)
 }
 
 /// Every fault as a line of the log: a reader of JSON lines can't make sense of a drawing.
@@ -58,8 +76,8 @@ fn log(faults: &Faults) {
     }
 }
 
-/// Cancels `stop` on SIGTERM and SIGINT. SIGHUP, which would end the process, is caught and answered.
-pub fn cancel_on_signals(stop: &CancellationToken) -> Result<(), String> {
+/// Cancels `stop` on SIGTERM and SIGINT, and rings `reload` on SIGHUP, which would end the process if nobody caught it.
+pub fn cancel_on_signals(stop: &CancellationToken, reload: Option<Arc<Notify>>) -> Result<(), String> {
     let listen = |kind| signal(kind).map_err(|error| format!("can't listen for signals: {error}"));
     let (mut terminate, mut interrupt, mut hangup) =
         (listen(SignalKind::terminate())?, listen(SignalKind::interrupt())?, listen(SignalKind::hangup())?);
@@ -69,7 +87,9 @@ pub fn cancel_on_signals(stop: &CancellationToken) -> Result<(), String> {
             tokio::select! {
                 _ = terminate.recv() => break,
                 _ = interrupt.recv() => break,
-                _ = hangup.recv() => tracing::warn!("SIGHUP: this version does not reload its config; restart it to use a new one"),
+                _ = hangup.recv() => if let Some(reload) = &reload {
+                    reload.notify_one();
+                },
             }
         }
         stop.cancel();

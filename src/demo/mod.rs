@@ -124,7 +124,7 @@ pub async fn run(options: Options, stop: CancellationToken) -> Result<bool, Stri
     // Whatever goes wrong here, the program is told to stop.
     let _told = ends.clone().drop_guard();
     let shared: Arc<dyn Clock> = clock.clone();
-    let mut program = tokio::spawn(app::run(config, shared, ends.clone()));
+    let mut program = tokio::spawn(app::run(config, shared, ends.clone(), None));
     let died = |result: Result<Result<(), String>, tokio::task::JoinError>| match result {
         Ok(Ok(())) => "the program ended by itself".to_owned(),
         Ok(Err(why)) => format!("the program failed: {why}"),

@@ -165,7 +165,7 @@ fn begins(topic: &Topic, trouble: &Trouble) -> Notice {
         Topic::CredentialsRefused(name) => (
             format!("{name} refuses the credentials"),
             format!(
-                "The app registration's secret or certificate for {name} is no longer accepted: it may have expired. Make a new one in AvePoint Online Services under App registrations, set it, and restart jobrelay. No scan of {name} is relayed until then; what ends is found afterwards. The answer: {why}"
+                "The app registration's secret or certificate for {name} is no longer accepted: it may have expired. Make a new one in AvePoint Online Services under App registrations, set it, and restart jobrelay (SIGHUP will do where it is read from a file). No scan of {name} is relayed until then; what ends is found afterwards. The answer: {why}"
             ),
             Severity::Critical,
         ),

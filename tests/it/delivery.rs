@@ -269,3 +269,22 @@ rules:
     }
     service.kill().await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn words_of_the_users_own_that_are_refused_cost_no_alert() {
+    let world = World::new("").await;
+    std::fs::create_dir_all(world.home.path("templates/alert")).unwrap();
+    std::fs::write(world.home.path("templates/alert/webhook.json.hbs"), "{ \"mine\": \"{{job.id}}\" }").unwrap();
+    world.second.next([Answer::new(400, "no such field: mine")]);
+    let service = world.start().await;
+    world.fail("Scan-1");
+    let taken = world.second.holds(2).await;
+    assert_eq!(taken[0].json(), serde_json::json!({ "mine": "Scan-1" }));
+    let built_in = taken[1].json();
+    assert_eq!(built_in["data"]["jobs"][0]["id"], "Scan-1");
+    assert!(built_in["data"]["trouble"].as_str().unwrap().contains("no such field: mine"), "{built_in}");
+    assert_eq!(taken[0].header("webhook-id"), taken[1].header("webhook-id"));
+    crate::common::until("it is delivered", || world.deliveries("second")[0]["outcome"] == "delivered").await;
+    assert_eq!(world.first.holds(1).await[0].json()["mine"], "Scan-1");
+    service.kill().await;
+}

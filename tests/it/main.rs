@@ -12,6 +12,7 @@ mod mail;
 mod notices;
 mod readme;
 mod relay;
+mod reload;
 mod source;
 mod store;
 mod store_faults;

@@ -1,0 +1,198 @@
+//! Wiring and lifetime: everything is built from the config, the loops run, are changed for others on a reload, and stop in
+//! order.
+
+mod shift;
+
+use std::{
+    path::Path,
+    sync::{Arc, atomic::Ordering},
+    time::Duration,
+};
+
+use jiff::Timestamp;
+use tokio::sync::Notify;
+use tokio_util::sync::CancellationToken;
+
+use crate::{
+    clock::Clock,
+    config::Config,
+    health::Health,
+    http::Http,
+    intake::Memory,
+    metrics::Metrics,
+    server::{self, Server},
+    store::{
+        Store,
+        sqlite::{Access, Sqlite},
+    },
+};
+use shift::{Prepared, Shift};
+
+/// How long sends under way may take once the program is told to stop.
+pub const STOP_WITHIN: Duration = Duration::from_secs(10);
+
+/// Without `notices` in the config no one is told; the board and the log still are.
+const NEVER: Duration = Duration::MAX;
+
+/// The machine's clock: the only place that asks it for the time of day.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct SystemClock;
+
+impl Clock for SystemClock {
+    fn now(&self) -> Timestamp {
+        #[expect(clippy::disallowed_methods, reason = "this is where the clock that everything else is passed comes from")]
+        Timestamp::now()
+    }
+}
+
+/// How a running program gets another config.
+pub struct Reload {
+    /// Rung when one is asked for. Rings during a reload come to one more.
+    pub asked: Arc<Notify>,
+    /// Reads the files anew; none where they are not to be used, once it has told why.
+    pub read: Arc<dyn Fn() -> Option<Config> + Send + Sync>,
+}
+
+/// What stays while configs come and go.
+pub struct Premises {
+    http: Http,
+    store: Arc<dyn Store>,
+    metrics: Arc<Metrics>,
+    health: Arc<Health>,
+    memory: Memory,
+    clock: Arc<dyn Clock>,
+}
+
+/// Runs the service until `stop` is cancelled.
+///
+/// # Errors
+/// Why it could not start, in one line without secrets.
+pub async fn run(config: Config, clock: Arc<dyn Clock>, stop: CancellationToken, reload: Option<Reload>) -> Result<(), String> {
+    let path = config.storage.path.clone();
+    let store = Sqlite::open(&path, Access::Service).map_err(|error| error.to_string())?;
+    let premises = Premises {
+        http: Http::new()?,
+        store: Arc::new(store),
+        metrics: Arc::new(Metrics::new()),
+        health: Arc::new(Health::default()),
+        memory: Memory::default(),
+        clock,
+    };
+    let listener = server::listen(config.server.listen).await?;
+    let address = listener.local_addr().map_err(|error| format!("can't tell the address listened on: {error}"))?;
+    let server = Arc::new(Server {
+        metrics: Arc::clone(&premises.metrics),
+        store: Arc::clone(&premises.store),
+        health: Arc::clone(&premises.health),
+        token: config.server.token.clone(),
+        stopping: std::sync::atomic::AtomicBool::new(false),
+    });
+    let fixed = Fixed::of(&config);
+    let mut shift = Shift::begin(Prepared::new(config, &premises)?, &premises).await?;
+    // The server stops only when the loops are done, so that it can say so meanwhile.
+    let served = CancellationToken::new();
+    let serving = tokio::spawn(Arc::clone(&server).run(listener, served.clone()));
+    tracing::info!(%address, "listening");
+
+    let failure = loop {
+        match event(&stop, &mut shift, &*premises.store, &path, reload.as_ref()).await {
+            Event::Stop => break None,
+            Event::Failure(why) => break Some(why),
+            Event::Reload(reload) => match prepare(reload, &fixed, &premises).await {
+                None => premises.metrics.reloaded(false),
+                Some(prepared) => {
+                    // All at once: no job is judged, and no message sent, by half a config.
+                    shift.end().await;
+                    match Shift::begin(prepared, &premises).await {
+                        Ok(next) => shift = next,
+                        Err(why) => return Err(why),
+                    }
+                    premises.metrics.reloaded(true);
+                    tracing::info!("the config is reloaded");
+                }
+            },
+        }
+    };
+    server.stopping.store(true, Ordering::Relaxed);
+    if failure.is_none() {
+        tracing::info!("stopping: sends under way are finished");
+    }
+    shift.end().await;
+    served.cancel();
+    match serving.await {
+        Ok(Ok(())) => {}
+        Ok(Err(error)) => tracing::warn!(%error, "the server ended badly"),
+        Err(error) => tracing::warn!(%error, "the server failed"),
+    }
+    tracing::info!("stopped");
+    failure.map_or(Ok(()), Err)
+}
+
+/// What the loops are interrupted for.
+enum Event<'r> {
+    Stop,
+    Failure(String),
+    Reload(&'r Reload),
+}
+
+/// Waits until the program is told to stop or to reload, or until it has lost something it can't do without.
+async fn event<'r>(stop: &CancellationToken, shift: &mut Shift, store: &dyn Store, path: &Path, reload: Option<&'r Reload>) -> Event<'r> {
+    let asked = async {
+        match reload {
+            Some(reload) => {
+                reload.asked.notified().await;
+                reload
+            }
+            None => std::future::pending().await,
+        }
+    };
+    tokio::select! {
+        // Told to stop, the loops end as well: that is no failure, whichever is noticed first.
+        biased;
+        () = stop.cancelled() => Event::Stop,
+        error = store.broken() => Event::Failure(format!("{}: {error}", path.display())),
+        // No loop ends by itself: one that does has panicked, and a relay that has lost a loop must not look healthy.
+        Some(ended) = shift.loops.join_next() => {
+            Event::Failure(ended.map_or_else(|error| format!("a loop failed: {error}"), |()| "a loop ended".into()))
+        }
+        reload = asked => Event::Reload(reload),
+    }
+}
+
+/// Reads the config anew and makes what it asks for; none where the one in use must stay.
+async fn prepare(reload: &Reload, fixed: &Fixed, premises: &Premises) -> Option<Prepared> {
+    let read = Arc::clone(&reload.read);
+    let config = tokio::task::spawn_blocking(move || read()).await.ok().flatten();
+    let Some(config) = config else {
+        tracing::error!("the config is not reloaded; the one in use stays");
+        return None;
+    };
+    if Fixed::of(&config) != *fixed {
+        tracing::warn!("`server.listen`, `server.token` and `storage.url` changed: they take effect at the next start, all else now");
+    }
+    match Prepared::new(config, premises) {
+        Ok(prepared) => Some(prepared),
+        Err(why) => {
+            tracing::error!(%why, "the config is not reloaded; the one in use stays");
+            None
+        }
+    }
+}
+
+/// What of a config can't be changed while the program runs.
+#[derive(PartialEq, Eq)]
+struct Fixed {
+    listen: std::net::SocketAddr,
+    token: Option<String>,
+    store: std::path::PathBuf,
+}
+
+impl Fixed {
+    fn of(config: &Config) -> Self {
+        Self {
+            listen: config.server.listen,
+            token: config.server.token.as_ref().map(|token| token.expose().to_owned()),
+            store: config.storage.path.clone(),
+        }
+    }
+}

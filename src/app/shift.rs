@@ -1,0 +1,147 @@
+//! The loops that one config asks for, from the moment it takes effect until another takes its place.
+
+use std::{sync::Arc, time::Duration};
+
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+
+use super::{NEVER, Premises, STOP_WITHIN};
+use crate::{
+    channel::{Channel, Tools},
+    config::{ChannelConfig, Config, NoticesConfig, SourceConfig},
+    delivery::Courier,
+    domain::Name,
+    health::Topic,
+    intake::{Habits, Intake, Limits},
+    rules::RuleSet,
+    schedule::{Notices, RollUps},
+    source::Feed,
+    wake::Wake,
+};
+
+/// A config whose sources and channels are made, and have opened nothing yet.
+pub struct Prepared {
+    sources: Vec<(SourceConfig, Arc<dyn Feed>)>,
+    channels: Vec<(ChannelConfig, Arc<dyn Channel>)>,
+    rules: Arc<RuleSet>,
+    notices: Option<NoticesConfig>,
+    keep: Duration,
+}
+
+impl Prepared {
+    /// Makes the sources and channels.
+    ///
+    /// # Errors
+    /// What of the settings can't work on this machine, in one line without secrets.
+    pub fn new(config: Config, premises: &Premises) -> Result<Self, String> {
+        let tools = Tools { http: premises.http.clone(), templates: config.templates, public_url: config.server.public_url };
+        let source = |source: SourceConfig| {
+            let feed = source.settings.connect(&source.name, &premises.http, &premises.clock);
+            feed.map_err(|why| format!("source {}: {why}", source.name)).map(|feed| (source, feed))
+        };
+        let channel = |channel: ChannelConfig| {
+            let live = channel.settings.connect(&channel.name, &channel.common, &tools);
+            live.map_err(|why| format!("channel {}: {why}", channel.name)).map(|live| (channel, live))
+        };
+        Ok(Self {
+            sources: config.sources.into_iter().map(source).collect::<Result<_, _>>()?,
+            channels: config.channels.into_iter().map(channel).collect::<Result<_, _>>()?,
+            rules: config.rules,
+            notices: config.notices,
+            keep: config.storage.keep,
+        })
+    }
+}
+
+/// Loops at work.
+pub struct Shift {
+    /// The loops; none ends by itself.
+    pub loops: JoinSet<()>,
+    stop: CancellationToken,
+}
+
+impl Shift {
+    /// Starts the loops, each where its predecessor stopped: what limits, paces and breakers must remember is in the store.
+    ///
+    /// # Errors
+    /// The store can't be read.
+    pub async fn begin(prepared: Prepared, premises: &Premises) -> Result<Self, String> {
+        let Premises { store, clock, metrics, health, memory, .. } = premises;
+        let sources: Vec<Name> = prepared.sources.iter().map(|(source, _)| source.name.clone()).collect();
+        let channels: Vec<Name> = prepared.channels.iter().map(|(channel, _)| channel.name.clone()).collect();
+        let fallbacks =
+            prepared.channels.iter().filter_map(|(channel, _)| Some((channel.name.clone(), channel.fallback.clone()?))).collect();
+        metrics.announce(&texts(&sources), &texts(&channels));
+        let wake = Arc::new(Wake::for_channels(channels.iter().cloned()));
+        let limits = Arc::new(Limits::recalled(&prepared.rules, &**store).await.map_err(|error| error.to_string())?);
+        let stop = CancellationToken::new();
+        let mut loops = JoinSet::new();
+        let (many, rules) = (sources.len(), prepared.rules.rules().len());
+        for (source, feed) in prepared.sources {
+            let intake = Intake {
+                feed,
+                name: source.name,
+                poll_every: source.poll_every,
+                start: source.start,
+                keep: prepared.keep,
+                habits: Habits::default(),
+                rules: Arc::clone(&prepared.rules),
+                limits: Arc::clone(&limits),
+                store: Arc::clone(store),
+                memory: memory.clone(),
+                clock: Arc::clone(clock),
+                metrics: Arc::clone(metrics),
+                health: Arc::clone(health),
+                wake: Arc::clone(&wake),
+            };
+            loops.spawn(intake.run(stop.clone()));
+        }
+        for (channel, live) in prepared.channels {
+            let line = store.line(&channel.name).await.map_err(|error| error.to_string())?;
+            let courier = Courier {
+                channel: live,
+                name: channel.name,
+                rate: channel.rate,
+                give_up_after: channel.give_up_after,
+                fallback: channel.fallback,
+                line,
+                store: Arc::clone(store),
+                clock: Arc::clone(clock),
+                metrics: Arc::clone(metrics),
+                health: Arc::clone(health),
+                wake: Arc::clone(&wake),
+            };
+            loops.spawn(courier.recalled().run(stop.clone()));
+        }
+        let (notify, source_down_after) = prepared.notices.map_or_else(|| (Vec::new(), NEVER), |n| (n.notify, n.source_down_after));
+        let notices = Notices {
+            health: Arc::clone(health),
+            store: Arc::clone(store),
+            clock: Arc::clone(clock),
+            topics: Topic::all(&sources, &channels),
+            notify,
+            fallbacks,
+            source_down_after,
+            wake: Arc::clone(&wake),
+        };
+        loops.spawn(notices.run(stop.clone()));
+        let roll_ups = RollUps { limits, store: Arc::clone(store), clock: Arc::clone(clock), channels, wake };
+        loops.spawn(roll_ups.run(stop.clone()));
+        tracing::info!(version = env!("CARGO_PKG_VERSION"), sources = many, rules, "jobrelay runs");
+        Ok(Self { loops, stop })
+    }
+
+    /// Ends the loops; sends under way are finished and recorded first.
+    pub async fn end(mut self) {
+        self.stop.cancel();
+        let finished = tokio::time::timeout(STOP_WITHIN, async { while self.loops.join_next().await.is_some() {} }).await;
+        if finished.is_err() {
+            tracing::warn!("a send was still under way after {}s; it is tried again at the next start", STOP_WITHIN.as_secs());
+            self.loops.shutdown().await;
+        }
+    }
+}
+
+fn texts(names: &[Name]) -> Vec<String> {
+    names.iter().map(ToString::to_string).collect()
+}
