@@ -24,6 +24,7 @@ pub mod http;
 pub mod intake;
 pub mod metrics;
 pub mod oauth;
+pub mod preview;
 pub mod rules;
 pub mod schedule;
 pub mod server;

@@ -8,6 +8,7 @@ mod demo;
 mod init;
 mod list;
 mod output;
+mod preview;
 mod run;
 mod send;
 
@@ -55,6 +56,7 @@ First steps:
   jobrelay demo            see it work, with nothing configured
   jobrelay init            write a commented config to start from
   jobrelay check           find every mistake in it
+  jobrelay preview         see every message, before anyone gets one
   jobrelay send oncall     see one message arrive
   jobrelay run             the service
 
@@ -99,6 +101,12 @@ enum Command {
     /// Exits with 1 if there is an error; warnings alone leave 0. Nothing is sent.
     #[command(after_help = check::EXAMPLES)]
     Check(check::Args),
+    /// Show every message as its readers will see it, on one page, without sending any
+    ///
+    /// Every template set for every kind of channel, about made-up jobs, as one HTML file that fetches nothing. It needs no config: without
+    /// one it shows the built-in words. Exits with 1 if a set has no words for a message; the page says why.
+    #[command(after_help = preview::EXAMPLES)]
+    Preview(preview::Args),
     /// Send a sample alert to one channel, and say what it answered
     ///
     /// The message goes out at once and is not recorded. Exits with 1 if it was not accepted.
@@ -145,6 +153,7 @@ pub fn main() -> ExitCode {
         Command::Demo(args) => demo::run(args),
         Command::Init(args) => init::run(&args),
         Command::Check(args) => check::run(&args, config),
+        Command::Preview(args) => preview::run(&args, config),
         Command::Send(args) => send::run(&args, config),
         Command::Jobs(args) => list::jobs(&args, config),
         Command::Alerts(args) => list::alerts(&args, config),

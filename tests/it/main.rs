@@ -10,6 +10,7 @@ mod delivery;
 mod demo;
 mod mail;
 mod notices;
+mod preview;
 mod readme;
 mod relay;
 mod reload;

@@ -35,6 +35,25 @@ impl Token {
     }
 }
 
+/// A piece of a line as it is shown.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Piece {
+    /// Words in one style.
+    Words {
+        /// As they are written.
+        text: String,
+        /// How they look.
+        style: Style,
+    },
+    /// A link.
+    Link {
+        /// What is shown of it; empty where its target is shown.
+        label: Vec<Piece>,
+        /// Where it leads: any text at all.
+        url: String,
+    },
+}
+
 /// A marker and what it does to the words between two of it; longer ones first.
 type Markers = &'static [(&'static str, fn(Style) -> Style)];
 
@@ -51,20 +70,56 @@ const fn strike(style: Style) -> Style {
     Style { strike: true, ..style }
 }
 
-/// A link's target is shown behind its label, since a terminal's reader can't see it otherwise.
 fn link_style(style: Style) -> Style {
     Style { underline: true, ..style }.in_colour(Colour::BLUE)
 }
 
-/// Slack's mrkdwn: `*bold*`, `_italic_`, `~struck~`, code, `<url|label>`, mentions and dates.
+/// What marks code in [`mrkdwn_pieces`].
+pub const CODE: Colour = Colour::AMBER;
+/// What marks a mention in [`mrkdwn_pieces`].
+pub const MENTION: Colour = Colour::PINK;
+
+/// Slack's mrkdwn within a terminal.
 #[must_use]
 pub fn mrkdwn(text: &str, style: Style) -> Vec<Line> {
+    mrkdwn_pieces(text, style).iter().map(|line| spelled(line)).collect()
+}
+
+/// The Markdown of a card's text within a terminal.
+#[must_use]
+pub fn markdown(text: &str, style: Style) -> Vec<Line> {
+    markdown_pieces(text, style).iter().map(|line| spelled(line)).collect()
+}
+
+/// The pieces as a line: a link's target stands behind its label, since a terminal's reader can't see it otherwise.
+fn spelled(pieces: &[Piece]) -> Line {
+    let mut line = Line::default();
+    for piece in pieces {
+        match piece {
+            Piece::Words { text, style } => line.push(text, *style),
+            Piece::Link { label, url } => {
+                let shown = spelled(label);
+                let bare = shown.text() == *url || shown.is_blank();
+                line.extend(if bare { Line::of(url, link_style(Style::PLAIN)) } else { shown });
+                if !bare {
+                    line.push(&format!(" ({url})"), Style::DIM);
+                }
+            }
+        }
+    }
+    line
+}
+
+/// Slack's mrkdwn, line by line: `*bold*`, `_italic_`, `~struck~`, code, `<url|label>`, mentions and dates.
+#[must_use]
+pub fn mrkdwn_pieces(text: &str, style: Style) -> Vec<Vec<Piece>> {
     let mut lines = Vec::new();
     // Between two fences nothing is markup but the entities.
     for (at, part) in text.split("```").enumerate() {
         if at % 2 == 1 {
             let code = entities(part.trim_matches('\n'));
-            lines.extend(code.lines().map(|line| Line::of(line, Style { colour: Some(Colour::GREY), ..style })));
+            let words = |line: &str| vec![Piece::Words { text: line.to_owned(), style: Style { colour: Some(CODE), ..style } }];
+            lines.extend(code.lines().map(words));
         } else if !part.is_empty() || lines.is_empty() {
             lines.extend(part.trim_matches('\n').split('\n').map(|line| emphasised(&slack_tokens(line), style, SLACK)));
         }
@@ -72,46 +127,51 @@ pub fn mrkdwn(text: &str, style: Style) -> Vec<Line> {
     lines
 }
 
-/// The Markdown of a card's text: bold, italic, links, lists, and a backslash before what is meant literally.
+/// The Markdown of a card's text, line by line: bold, italic, links, lists, and a backslash before what is meant literally.
 #[must_use]
-pub fn markdown(text: &str, style: Style) -> Vec<Line> {
+pub fn markdown_pieces(text: &str, style: Style) -> Vec<Vec<Piece>> {
     let text = text.replace('\r', "\n").replace("\n\n", "\n");
     text.split('\n')
         .map(|line| {
             let item = line.strip_prefix("- ").or_else(|| line.strip_prefix("* "));
-            let mut shown = item.map_or_else(Line::default, |_| Line::of("• ", style));
+            let mut shown = Vec::new();
+            if item.is_some() {
+                push(&mut shown, "• ", style);
+            }
             shown.extend(emphasised(&markdown_tokens(item.unwrap_or(line)), style, MARKDOWN));
             shown
         })
         .collect()
 }
 
-fn emphasised(tokens: &[Token], style: Style, markers: Markers) -> Line {
-    let mut line = Line::default();
+fn push(pieces: &mut Vec<Piece>, more: &str, of: Style) {
+    match pieces.last_mut() {
+        Some(Piece::Words { text, style }) if *style == of => text.push_str(more),
+        _ => pieces.push(Piece::Words { text: more.to_owned(), style: of }),
+    }
+}
+
+fn emphasised(tokens: &[Token], style: Style, markers: Markers) -> Vec<Piece> {
+    let mut pieces = Vec::new();
     let mut at = 0;
     while let Some(token) = tokens.get(at) {
         if let Some((inside, after, change)) = opened(tokens, at, markers) {
-            line.extend(emphasised(inside, change(style), markers));
+            pieces.extend(emphasised(inside, change(style), markers));
             at = after;
             continue;
         }
         match token {
-            Token::Char { c, .. } => line.push(c.encode_utf8(&mut [0; 4]), style),
+            Token::Char { c, .. } => push(&mut pieces, c.encode_utf8(&mut [0; 4]), style),
             Token::Words { text, style: own } => {
-                line.push(text, Style { bold: style.bold || own.bold, colour: own.colour.or(style.colour), ..style });
+                push(&mut pieces, text, Style { bold: style.bold || own.bold, colour: own.colour.or(style.colour), ..style });
             }
             Token::Link { label, url } => {
-                let shown = emphasised(label, link_style(style), markers);
-                let bare = shown.text() == *url || shown.is_blank();
-                line.extend(if bare { Line::of(url, link_style(style)) } else { shown });
-                if !bare {
-                    line.push(&format!(" ({url})"), Style { dim: true, ..style });
-                }
+                pieces.push(Piece::Link { label: emphasised(label, link_style(style), markers), url: url.clone() });
             }
         }
         at += 1;
     }
-    line
+    pieces
 }
 
 /// What a change of style does.
@@ -164,7 +224,7 @@ fn slack_tokens(text: &str) -> Vec<Token> {
         } else if c == '`'
             && let Some((code, behind)) = after.split_once('`').filter(|(code, _)| !code.is_empty())
         {
-            tokens.push(Token::Words { text: entities(code), style: Style::PLAIN.in_colour(Colour::AMBER) });
+            tokens.push(Token::Words { text: entities(code), style: Style::PLAIN.in_colour(CODE) });
             rest = behind;
         } else if let Some((entity, sign)) =
             [("&amp;", '&'), ("&lt;", '<'), ("&gt;", '>')].iter().find(|(entity, _)| rest.starts_with(entity))
@@ -182,7 +242,7 @@ fn slack_tokens(text: &str) -> Vec<Token> {
 /// What stands between `<` and `>`.
 fn slack_special(inside: &str) -> Token {
     let (target, label) = inside.split_once('|').map_or((inside, None), |(target, label)| (target, Some(entities(label))));
-    let mention = |text: String| Token::Words { text, style: Style::BOLD.in_colour(Colour::PINK) };
+    let mention = |text: String| Token::Words { text, style: Style::BOLD.in_colour(MENTION) };
     if let Some(date) = target.strip_prefix("!date^") {
         let shown = slack_date(date).or(label).unwrap_or_default();
         return Token::Words { text: shown, style: Style::PLAIN };

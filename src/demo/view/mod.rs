@@ -2,7 +2,7 @@
 
 pub mod canvas;
 mod mail;
-mod markup;
+pub mod markup;
 mod slack;
 mod teams;
 mod webhook;

@@ -1,0 +1,154 @@
+//! What is put into words: one job, a few, very many, names that mean harm, and a trouble that begins and is over.
+
+use std::{collections::BTreeMap, time::Duration};
+
+use jiff::{SignedDuration, Timestamp};
+use serde_json::Value;
+
+use crate::domain::{Alert, Category, Job, JobType, Name, Notice, Notification, NotificationKind, RuleFacts, Severity, State};
+
+/// One message to be shown.
+pub struct Scene {
+    /// What it is, as a heading.
+    pub title: &'static str,
+    /// For the page's own addresses.
+    pub slug: &'static str,
+    /// The message.
+    pub notification: Notification,
+}
+
+/// How many jobs a large roll-up carries: more than any channel names.
+const MANY: usize = 200;
+
+/// What scans are called.
+const PROFILES: [&str; 5] =
+    ["scan exchange mailboxes", "scan sharepoint sites", "scan onedrive accounts", "scan teams and channels", "scan power platform"];
+
+/// How they ended.
+const STATES: [State; 3] = [State::Failed, State::FinishedWithException, State::Failed];
+
+/// Names that mean something where they land, unless they are escaped for it.
+const HOSTILE: [&str; 10] = [
+    "<script>alert('x')</script><img src=x onerror=alert(1)>",
+    "<!channel> <@U012AB3CD> @everyone <at>Everyone</at>",
+    "<https://evil.example|all is well> [all is well](https://evil.example)",
+    "*bold* _it_ ~no~ `code` **bold** # head > quote",
+    "line one\r\nBcc: victim@contoso.example\r\n\r\nbody",
+    "{{job.id}} {{{rule}}} ${HOME}",
+    "\"}],\"x\":\"quote \" backslash \\ &lt;b&gt; &amp;",
+    "\u{202e}gpj.exe\u{2066}\u{0}\u{1b}[31m",
+    "Prüfung 夜間スキャン 👩‍💻 שלום",
+    "</iframe></textarea></style></pre>",
+];
+
+/// The present of the page: always the same, so that the same templates make the same page.
+pub fn now() -> Timestamp {
+    // The time of the vendor's own sample.
+    Timestamp::from_second(1_727_330_400).unwrap_or(Timestamp::UNIX_EPOCH)
+}
+
+/// The messages that carry alerts.
+pub fn of_alerts() -> Vec<Scene> {
+    let hostile = RuleFacts {
+        name: HOSTILE[0].into(),
+        description: HOSTILE.join(" · "),
+        labels: [("runbook", "javascript:alert(1)"), ("team", HOSTILE[2])].map(|(key, value)| (key.to_owned(), value.to_owned())).into(),
+        ..rule()
+    };
+    let named = |n: usize| Job { profile: HOSTILE[n % HOSTILE.len()].into(), id: format!("{}-{n}", HOSTILE[n % HOSTILE.len()]), ..job(n) };
+    let one = Job { profile: HOSTILE.join(" ").repeat(20), source: Name::from(HOSTILE[1]), id: HOSTILE[3].into(), ..job(0) };
+    vec![
+        scene("One job", "one", alerts(NotificationKind::Alert, &rule(), vec![job(0)])),
+        scene("A roll-up of five", "five", alerts(NotificationKind::RollUp, &rule(), (0..5).map(job).collect())),
+        scene("A roll-up of 200", "many", alerts(NotificationKind::RollUp, &rule(), (0..MANY).map(job).collect())),
+        scene("A job with a hostile name", "hostile-one", alerts(NotificationKind::Alert, &hostile, vec![one])),
+        scene("Hostile names", "hostile", alerts(NotificationKind::RollUp, &hostile, (0..HOSTILE.len()).map(named).collect())),
+    ]
+}
+
+/// The messages about the watch itself.
+pub fn of_notices() -> Vec<Scene> {
+    let begins = Notice {
+        topic: "source contoso down".into(),
+        title: "contoso can't be read".into(),
+        text: "The job list of contoso can't be read. The last answer: HTTP 503 Service Unavailable".into(),
+        since: Some(now() - SignedDuration::from_mins(15)),
+        severity: Severity::Critical,
+        over: false,
+    };
+    let over = Notice {
+        title: "contoso can be read again".into(),
+        text: "Nothing that ended meanwhile is lost: it is relayed now, late but once.".into(),
+        severity: Severity::Info,
+        over: true,
+        ..begins.clone()
+    };
+    let hostile = Notice { topic: HOSTILE[2].into(), title: HOSTILE[0].into(), text: HOSTILE.join(" · "), ..begins.clone() };
+    vec![
+        scene("A trouble begins", "begins", notice(begins)),
+        scene("A trouble is over", "over", notice(over)),
+        scene("Hostile words", "hostile", notice(hostile)),
+    ]
+}
+
+const fn scene(title: &'static str, slug: &'static str, notification: Notification) -> Scene {
+    Scene { title, slug, notification }
+}
+
+fn rule() -> RuleFacts {
+    let labels = [("runbook", "https://wiki.contoso.example/failed-scans"), ("team", "collaboration")];
+    RuleFacts {
+        name: "scan-failed".into(),
+        description: "A scan failed, or finished with exceptions.".into(),
+        severity: Severity::Critical,
+        labels: labels.map(|(key, value)| (key.to_owned(), value.to_owned())).into(),
+        template: None,
+    }
+}
+
+fn job(n: usize) -> Job {
+    // Whole minutes apart; there are at most MANY of them.
+    let minutes = i64::try_from(n).unwrap_or_default();
+    let finished = now() - SignedDuration::from_secs(68 + 420 * minutes);
+    Job {
+        source: Name::from("contoso"),
+        id: format!("Scan20240926{n:012}"),
+        kind: Some(JobType::Microsoft365),
+        state: STATES[n % STATES.len()],
+        started: Some(finished - SignedDuration::from_secs(754 + 97 * (minutes % 7))),
+        finished: Some(finished),
+        profile: PROFILES[n % PROFILES.len()].into(),
+        category: Some(Category::Microsoft365),
+        extension: Value::Null,
+    }
+}
+
+fn alerts(kind: NotificationKind, rule: &RuleFacts, jobs: Vec<Job>) -> Notification {
+    let total = jobs.len() as u64;
+    let alerts = (1..).zip(jobs).map(|(id, job)| Alert { id, run: 1, rule: rule.clone(), job, created: now() }).collect();
+    Notification {
+        id: 1,
+        key: "msg_preview".into(),
+        channel: Name::from("preview"),
+        kind,
+        rule: rule.clone(),
+        alerts,
+        notice: None,
+        total,
+        created: now(),
+        attempts: 0,
+        waited: Duration::ZERO,
+        ended: Vec::new(),
+    }
+}
+
+fn notice(notice: Notice) -> Notification {
+    let rule = RuleFacts {
+        name: notice.topic.clone(),
+        description: notice.text.clone(),
+        severity: notice.severity,
+        labels: BTreeMap::new(),
+        template: None,
+    };
+    Notification { notice: Some(notice), total: 1, ..alerts(NotificationKind::Notice, &rule, Vec::new()) }
+}
