@@ -3,7 +3,7 @@
 use serde_json::Value;
 
 use super::html::{each, json, lines, link, text, unknown};
-use crate::demo::view::{canvas::Style, markup::mrkdwn_pieces};
+use crate::demo::view::{canvas::Style, markup::{entities, mrkdwn_pieces}};
 
 /// The message.
 pub fn draw(message: &Value) -> String {
@@ -56,7 +56,7 @@ fn mrkdwn(words: &str) -> String {
 /// A text object; none is nothing.
 fn text_object(object: &Value) -> String {
     let words = object["text"].as_str().unwrap_or_default();
-    if object["type"] == "plain_text" { text(words).replace('\n', "<br>") } else { mrkdwn(words) }
+    if object["type"] == "plain_text" { text(&entities(words)).replace('\n', "<br>") } else { mrkdwn(words) }
 }
 
 fn block(block: &Value) -> String {
@@ -90,11 +90,11 @@ mod tests {
     #[test]
     fn what_it_can_not_draw_is_shown_as_it_was_written() {
         let drawn = draw(&json!({ "text": "x", "blocks": [
-            { "type": "header", "text": { "type": "plain_text", "text": "*not* <b>bold</b>" } },
+            { "type": "header", "text": { "type": "plain_text", "text": "*not* <b>bold</b> &lt;i&gt;" } },
             { "type": "section", "text": { "type": "mrkdwn", "text": "*bold* &lt;i&gt; <https://a.example|go> <!channel>" } },
             { "type": "video", "title": "<script>" },
         ], "attachments": [{ "color": "red;background:url(https://evil.example)", "blocks": [] }] }));
-        assert!(drawn.contains("<h5>*not* &lt;b&gt;bold&lt;/b&gt;</h5>"), "{drawn}");
+        assert!(drawn.contains("<h5>*not* &lt;b&gt;bold&lt;/b&gt; &lt;i&gt;</h5>"), "{drawn}");
         assert!(
             drawn.contains("<b>bold</b> &lt;i&gt; <a class=\"l\" rel=\"noopener noreferrer\" href=\"https://a.example/\">go</a>"),
             "{drawn}"

@@ -206,8 +206,10 @@ fn literal(text: &str) -> Vec<Token> {
     text.chars().map(|c| Token::Char { c, literal: true }).collect()
 }
 
-/// Slack's three entities. `&amp;` comes last, so that `&amp;lt;` is `&lt;`.
-fn entities(text: &str) -> String {
+/// Slack's three entities, which it decodes for display in plain text as in mrkdwn. `&amp;` comes last, so that `&amp;lt;` is
+/// `&lt;`.
+#[must_use]
+pub fn entities(text: &str) -> String {
     text.replace("&lt;", "<").replace("&gt;", ">").replace("&amp;", "&")
 }
 

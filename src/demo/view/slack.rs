@@ -4,7 +4,7 @@ use serde_json::Value;
 
 use super::{
     canvas::{Colour, Line, Style, beside},
-    markup::mrkdwn,
+    markup::{entities, mrkdwn},
     text_of, unshown,
 };
 
@@ -60,7 +60,7 @@ pub fn lines(message: &Value, width: usize) -> Vec<Line> {
 
 fn block(block: &Value, width: usize) -> Vec<Line> {
     match block["type"].as_str() {
-        Some("header") => Line::of(text_of(&block["text"]["text"]), Style::BOLD).wrapped(width),
+        Some("header") => Line::of(&entities(text_of(&block["text"]["text"])), Style::BOLD).wrapped(width),
         Some("section") => section(block, width),
         Some("context") => {
             let mut line = Line::default();
@@ -120,7 +120,7 @@ fn button(element: &Value, width: usize) -> Vec<Line> {
 /// A text object, or no line for what is none.
 fn text_object(object: &Value, style: Style) -> Vec<Line> {
     let Some(text) = object["text"].as_str() else { return Vec::new() };
-    if object["type"] == "plain_text" { text.split('\n').map(|line| Line::of(line, style)).collect() } else { mrkdwn(text, style) }
+    if object["type"] == "plain_text" { entities(text).split('\n').map(|line| Line::of(line, style)).collect() } else { mrkdwn(text, style) }
 }
 
 fn wrapped(lines: &[Line], width: usize) -> Vec<Line> {
@@ -142,7 +142,7 @@ mod tests {
         let message = json!({
             "text": "scan sites failed",
             "attachments": [{ "color": "#d00000", "blocks": [
-                { "type": "header", "text": { "type": "plain_text", "text": "scan *sites* failed" } },
+                { "type": "header", "text": { "type": "plain_text", "text": "scan *sites* &lt;b&gt; failed" } },
                 { "type": "section", "fields": [
                     { "type": "mrkdwn", "text": "*Took*\n6m" }, { "type": "mrkdwn", "text": "*Tenant*\ncontoso" },
                 ] },
@@ -153,7 +153,7 @@ mod tests {
         });
         let expected = [
             "scan sites failed",
-            "▌ scan *sites* failed",
+            "▌ scan *sites* <b> failed",
             "▌",
             "▌ Took                          Tenant",
             "▌ 6m                            contoso",
