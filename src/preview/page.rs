@@ -34,7 +34,8 @@ pub fn page(sets: &[Set], kinds: &[Kind], faults: Option<&str>, about: &str) -> 
          <title>What readers will see: jobrelay preview</title>\n<style>\n{}{only}\n</style>\n</head>\n<body>\n\
          <header><h1>What readers will see</h1>\n<p>{}</p>\n\
          <p class=\"soft\">Each message is what the channel would send, about made-up jobs; Slack and Teams are drawn here in outline, \
-         mails by your browser. Times are UTC. Nothing was sent, and this page fetches nothing.</p>{faults}</header>\n\
+         mails by your browser. Times are UTC. A webhook whose config has a <code>body</code> sends that instead. \
+         Nothing was sent, and this page fetches nothing.</p>{faults}</header>\n\
          <nav><fieldset><legend>Show</legend>{}{choices}</fieldset>{contents}</nav>\n<main>\n{bodies}</main>\n</body>\n</html>\n",
         include_str!("page.css"),
         text(about),

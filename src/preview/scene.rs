@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, time::Duration};
 use jiff::{SignedDuration, Timestamp};
 use serde_json::Value;
 
-use crate::domain::{Alert, Category, Job, JobType, Name, Notice, Notification, NotificationKind, RuleFacts, Severity, State};
+use crate::domain::{Alert, Category, Job, JobType, Name, Notice, Notification, NotificationKind, RuleFacts, Severity, State, Undelivered};
 
 /// One message to be shown.
 pub struct Scene {
@@ -57,10 +57,13 @@ pub fn of_alerts() -> Vec<Scene> {
     };
     let named = |n: usize| Job { profile: HOSTILE[n % HOSTILE.len()].into(), id: format!("{}-{n}", HOSTILE[n % HOSTILE.len()]), ..job(n) };
     let one = Job { profile: HOSTILE.join(" ").repeat(20), source: Name::from(HOSTILE[1]), id: HOSTILE[3].into(), ..job(0) };
+    let refused = Undelivered { channel: Name::from("scans"), answer: "HTTP 410 Gone: channel_is_archived".into() };
+    let stand_in = Notification { undelivered: Some(refused), ..alerts(NotificationKind::Alert, &rule(), vec![job(0)]) };
     vec![
         scene("One job", "one", alerts(NotificationKind::Alert, &rule(), vec![job(0)])),
         scene("A roll-up of five", "five", alerts(NotificationKind::RollUp, &rule(), (0..5).map(job).collect())),
         scene("A roll-up of 200", "many", alerts(NotificationKind::RollUp, &rule(), (0..MANY).map(job).collect())),
+        scene("One job, for a channel that refuses it", "stand-in", stand_in),
         scene("A job with a hostile name", "hostile-one", alerts(NotificationKind::Alert, &hostile, vec![one])),
         scene("Hostile names", "hostile", alerts(NotificationKind::RollUp, &hostile, (0..HOSTILE.len()).map(named).collect())),
     ]
@@ -134,6 +137,7 @@ fn alerts(kind: NotificationKind, rule: &RuleFacts, jobs: Vec<Job>) -> Notificat
         rule: rule.clone(),
         alerts,
         notice: None,
+        undelivered: None,
         total,
         created: now(),
         attempts: 0,

@@ -3,7 +3,10 @@
 use serde_json::Value;
 
 use super::html::{each, json, lines, link, text, unknown};
-use crate::demo::view::{canvas::Style, markup::{entities, mrkdwn_pieces}};
+use crate::demo::view::{
+    canvas::Style,
+    markup::{entities, mrkdwn_pieces},
+};
 
 /// The message.
 pub fn draw(message: &Value) -> String {

@@ -120,7 +120,11 @@ fn button(element: &Value, width: usize) -> Vec<Line> {
 /// A text object, or no line for what is none.
 fn text_object(object: &Value, style: Style) -> Vec<Line> {
     let Some(text) = object["text"].as_str() else { return Vec::new() };
-    if object["type"] == "plain_text" { entities(text).split('\n').map(|line| Line::of(line, style)).collect() } else { mrkdwn(text, style) }
+    if object["type"] == "plain_text" {
+        entities(text).split('\n').map(|line| Line::of(line, style)).collect()
+    } else {
+        mrkdwn(text, style)
+    }
 }
 
 fn wrapped(lines: &[Line], width: usize) -> Vec<Line> {
