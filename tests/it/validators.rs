@@ -3,6 +3,8 @@
 //!
 //! `./test` installs them and runs these; in a plain run of the tests they are told as ignored.
 
+mod mail;
+
 use std::{
     fs,
     io::{BufRead, BufReader, Lines},
@@ -217,70 +219,6 @@ async fn the_libraries_that_receivers_use_verify_every_webhook() {
     let mut forged = requests[0].clone();
     forged["body"] = json!(format!("{} ", forged["body"].as_str().unwrap()));
     refused("webhook.py", &[HOOK_SECRET], &forged, "svix");
-    service.kill().await;
-}
-
-/// A mail server of this test's own.
-struct Postfix {
-    folder: PathBuf,
-    port: u16,
-}
-
-impl Postfix {
-    fn start() -> Self {
-        // Postfix's own users must be able to enter it.
-        let folder = tempfile::tempdir().unwrap().keep();
-        let output = Command::new(script("postfix")).arg("start").arg(&folder).output().unwrap();
-        assert!(output.status.success(), "Postfix does not start; has `./test parts` run?\n{}", text(&output.stderr));
-        Self { port: text(&output.stdout).trim().parse().unwrap(), folder }
-    }
-
-    fn mails(&self) -> Vec<PathBuf> {
-        fs::read_dir(self.folder.join("mail/inbox/new")).unwrap().map(|entry| entry.unwrap().path()).collect()
-    }
-}
-
-impl Drop for Postfix {
-    fn drop(&mut self) {
-        let _ = Command::new(script("postfix")).arg("stop").arg(&self.folder).status();
-    }
-}
-
-#[tokio::test(flavor = "multi_thread")]
-#[ignore = "needs Postfix and two readers of mail: run ./test"]
-async fn a_real_mail_server_files_every_mail_and_two_readers_agree_on_it() {
-    parts();
-    let postfix = Postfix::start();
-    let channel = format!(
-        "{{ kind: email, smtp: 'smtp://127.0.0.1:{}', from: 'Scan alerts <jobrelay@contoso.example>', \
-         to: [admins@contoso.example, 'Ünal Öz <oncall@contoso.example>'], rate: unlimited }}",
-        postfix.port
-    );
-    let (home, service) = tell(&channel).await;
-    let sent = home.json(&["deliveries", "--outcome", "delivered", "--format", "json"]).as_array().unwrap().len();
-    until("each recipient has each mail", || postfix.mails().len() >= 2 * sent).await;
-    let mails = postfix.mails();
-    assert_eq!(mails.len(), 2 * sent, "an envelope for each recipient, and nothing twice");
-    let read = accepted("mail.py", &[], &mails);
-    let read_too = accepted("mail.cjs", &[], &mails);
-    assert_eq!(read.len(), read_too.len());
-    for (one, other) in read.iter().zip(&read_too) {
-        assert_eq!(one["subject"], other["subject"]);
-        assert_eq!(one["id"], other["id"]);
-        assert_eq!(other["attachments"], 0);
-        for forged in ["bcc", "cc", "body"] {
-            assert!(!one["names"].as_array().unwrap().contains(&json!(forged)), "a name made a header in {one}");
-        }
-        for alive in ["<script", "<img src=https://evil.example", "href=\"https://evil.example"] {
-            assert!(!one["html"].as_str().unwrap().contains(alive), "a name came alive in {one}");
-        }
-    }
-    for part in ["text", "html"] {
-        let all: String = read.iter().map(|mail| mail[part].as_str().unwrap()).collect();
-        for shown in ["Scan-one", "scan sharepoint sites", "夜間スキャン"] {
-            assert!(all.contains(shown), "no mail's {part} part says {shown}");
-        }
-    }
     service.kill().await;
 }
 
