@@ -16,6 +16,8 @@ pub struct Habits {
     pub look_back: Duration,
     /// Whether jobs that run are looked up until they end, wherever they stand.
     pub track_open: bool,
+    /// Open jobs younger than this are met by the sweep itself; older ones are looked up one by one.
+    pub open_within: Duration,
     /// How often the whole list is read again; none means never.
     pub reconcile_every: Option<Duration>,
 }
@@ -26,13 +28,11 @@ impl Default for Habits {
             overlap: OVERLAP,
             look_back: Duration::from_secs(6 * 3600),
             track_open: true,
+            open_within: Duration::from_secs(48 * 3600),
             reconcile_every: Some(Duration::from_secs(6 * 3600)),
         }
     }
 }
-
-/// Open jobs younger than this are met by the sweep itself; older ones are looked up one by one.
-const OPEN_WITHIN: Duration = Duration::from_secs(48 * 3600);
 
 /// What a source's past tells a new sweep. All times are the server's.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -64,7 +64,7 @@ impl Habits {
         if !self.track_open {
             return behind;
         }
-        let oldest = if search_works { watermark.checked_sub(OPEN_WITHIN).unwrap_or(Timestamp::MIN) } else { Timestamp::MIN };
+        let oldest = if search_works { watermark.checked_sub(self.open_within).unwrap_or(Timestamp::MIN) } else { Timestamp::MIN };
         open.filter(|start| *start >= oldest).min().map_or(behind, |start| start.min(behind))
     }
 }

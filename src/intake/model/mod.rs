@@ -37,6 +37,7 @@ const HABITS: Habits = Habits {
     overlap: super::sweep::OVERLAP,
     look_back: Duration::from_secs(1_800),
     track_open: true,
+    open_within: Duration::from_secs(3_600),
     reconcile_every: Some(Duration::from_secs(3 * 3600)),
 };
 const POLL_EVERY: Duration = Duration::from_secs(60);
@@ -235,6 +236,6 @@ fn tracking_open_jobs_is_needed() {
 fn the_overlap_is_needed() {
     // Long catch-up sweeps through a list that shrinks meanwhile, and nothing else to make up for what they miss.
     let shrinking = Nature { deleted: 4_000, history: 3_000, jobs: 400, faults: 0, clamp: 20, ..HARD };
-    let habits = Habits { overlap: 0, look_back: Duration::ZERO, track_open: false, reconcile_every: None };
+    let habits = Habits { overlap: 0, look_back: Duration::ZERO, track_open: false, reconcile_every: None, ..HABITS };
     check_needed(shrinking, habits, "the overlap");
 }
