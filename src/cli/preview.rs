@@ -75,7 +75,7 @@ fn words(config: &Path, faults: &mut Faults) -> (Arc<Templates>, Option<String>,
         },
         None => (Some(CONSOLE.to_owned()), " The config has errors (`jobrelay check` tells them), so links to the console are made up."),
     };
-    let about = format!("The built-in sets, with the files of {} in their place.{note}", folder.display());
+    let about = format!("The built-in sets, with the files in {}/ in their place.{note}", folder.display());
     (templates, public_url, about)
 }
 

@@ -13,7 +13,11 @@ mod scene;
 mod slack;
 mod teams;
 
-use std::{collections::BTreeMap, sync::Arc, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+    time::Duration,
+};
 
 use crate::{
     channel::{self, Channel, Common, Payload, Tools, Wording},
@@ -57,7 +61,7 @@ pub struct Preview {
     pub sets: usize,
     /// How many messages it shows.
     pub messages: usize,
-    /// Each message that its set has no words for, in one line.
+    /// Each reason why a set has no words for a kind of channel, with the first message it meets, in one line.
     pub failures: Vec<String>,
 }
 
@@ -96,6 +100,8 @@ struct Message {
     users: bool,
     /// Why they are not those of the set.
     fault: Option<String>,
+    /// Whether that is because a file of its can't be read at all.
+    unread: bool,
     /// What is sent, or why not even the built-in words could be used.
     payload: Result<Payload, String>,
 }
@@ -114,11 +120,13 @@ pub fn render(words: &Words<'_>) -> Result<Preview, String> {
     names.splice(0..0, BuiltIn::ALL.iter().map(|set| set.name().to_owned()));
     let sets: Vec<Set> = names.into_iter().map(|name| set(name, &kinds, &words.templates, &broken)).collect();
     let mut failures = Vec::new();
+    let mut told = BTreeSet::new();
     for set in &sets {
         for (scene, messages) in &set.scenes {
             for message in messages {
                 let why = message.payload.as_ref().err().or(message.fault.as_ref());
-                failures.extend(why.map(|why| format!("set {}, {}, {}: {why}", set.name, message.label, lower_first(scene.title))));
+                let news = why.filter(|why| told.insert((&set.name, message.kind, *why)));
+                failures.extend(news.map(|why| format!("set {}, {}, {}: {why}", set.name, message.label, lower_first(scene.title))));
             }
         }
     }
@@ -191,13 +199,14 @@ fn message(set: &str, kind: &Kind, scene: &Scene, templates: &Templates, broken:
         let fault = broken.get(&(set.to_owned(), part))?.first()?;
         Some(format!("templates/{set}/{} can't be used: {}", part.file(), fault.message))
     });
+    let is_unread = unread.is_some();
     let composed = unread.map_or_else(|| compose(&Wording::Configured), Err);
     let (fault, payload) = match composed {
         Ok(payload) => (None, Ok(payload)),
         Err(why) => (Some(why.clone()), compose(&Wording::BuiltIn { why })),
     };
     let users = fault.is_none() && kind.parts().any(|part| templates.is_users(set, part));
-    Message { kind: kind.name, label: kind.label, users, fault, payload }
+    Message { kind: kind.name, label: kind.label, users, fault, unread: is_unread, payload }
 }
 
 #[cfg(test)]

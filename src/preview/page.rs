@@ -72,8 +72,12 @@ fn set(at: usize, set: &Set) -> String {
 fn cell(message: &Message, title: &str) -> String {
     let whose = if message.users { "<span class=\"badge\">your words</span>" } else { "" };
     let fault = message.fault.as_ref().map(|why| {
-        let instead = if message.payload.is_ok() { "These are the built-in words, which go out instead." } else { "" };
-        format!("<p class=\"fault\"><b>{}</b> {instead}</p>", text(why))
+        let instead = match (&message.payload, message.unread) {
+            (Err(_), _) => "",
+            (Ok(_), true) => "These are the built-in words; <code>run</code> will not start until this is mended.",
+            (Ok(_), false) => "These are the built-in words, which would go out instead.",
+        };
+        format!("<p class=\"fault\"><b>{}</b><br>{instead}</p>", text(why))
     });
     let shown = match &message.payload {
         Ok(payload) => drawn(message.kind, payload, title),

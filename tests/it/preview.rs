@@ -134,6 +134,7 @@ fn a_set_without_words_for_a_kind_is_shown_with_the_reason() {
     let stderr = text(&output.stderr);
     assert!(stderr.contains("teams.json.hbs:1:") && stderr.contains("profil"), "{stderr}");
     assert!(stderr.contains("error: set brief, Slack, one job: templates/brief/slack.json.hbs makes a message that Slack would not take"));
+    assert_eq!(stderr.matches("error: set ").count(), 2, "each reason is told once: {stderr}");
     for (set, kind) in [("alert", "Microsoft Teams"), ("brief", "Slack")] {
         for message in messages(&page, set, kind) {
             assert!(message.contains("class=\"fault\"") && message.contains("These are the built-in words"), "{message}");
