@@ -353,3 +353,25 @@ fn what_is_wrong_is_refused() {
     let nowhere = json!({ "type": "ActionSet", "actions": [{ "type": "Action.OpenUrl", "title": "a" }] });
     refused("teams.cjs", &[], &card(nowhere), "url");
 }
+
+#[test]
+#[ignore = "needs checkers of HTML mail: run ./test"]
+fn gmail_and_outlook_can_show_every_mail_and_its_html_is_sound() {
+    let home = Home::new("", "");
+    let page = text(&home.run(&["--config", "none.yaml", "preview", "--out", "-"]).stdout);
+    let write = |(at, quoted): (usize, &str)| {
+        let quoted = quoted.split('"').next().unwrap();
+        let html = quoted.replace("&lt;", "<").replace("&gt;", ">").replace("&quot;", "\"").replace("&#39;", "'").replace("&amp;", "&");
+        let path = home.path(&format!("{at}.html"));
+        fs::write(&path, html).unwrap();
+        path
+    };
+    let mails: Vec<PathBuf> = page.split("srcdoc=\"").skip(1).enumerate().map(write).collect();
+    assert!(mails.len() >= 9, "{} mails: one job, roll-ups, notices, hostile names", mails.len());
+    assert_eq!(accepted("html.cjs", &[], &mails).len(), mails.len());
+    // They find what is wrong, where something is.
+    let bad = home.path("bad.html");
+    fs::write(&bad, "<html><body><p>One<video src=\"x\"></video></div></body></html>").unwrap();
+    let told = text(&run("html.cjs", &[], &[bad]).stdout);
+    assert!(told.contains("knows no <video> element") && told.contains("close-order"), "{told}");
+}
