@@ -10,7 +10,7 @@ use std::{
 };
 
 use jiff::Timestamp;
-use tokio::sync::Notify;
+use tokio::{sync::Notify, task::JoinHandle};
 use tokio_util::sync::CancellationToken;
 
 use crate::{
@@ -30,6 +30,9 @@ use shift::{Prepared, Shift};
 
 /// How long sends under way may take once the program is told to stop.
 pub const STOP_WITHIN: Duration = Duration::from_secs(10);
+
+/// How long requests that are being answered may take after that. A client that has begun a request and never ends it waits for ever.
+const ANSWERS_WITHIN: Duration = Duration::from_millis(500);
 
 /// Without `notices` in the config no one is told; the board and the log still are.
 const NEVER: Duration = Duration::MAX;
@@ -119,13 +122,19 @@ pub async fn run(config: Config, clock: Arc<dyn Clock>, stop: CancellationToken,
     }
     shift.end().await;
     served.cancel();
-    match serving.await {
-        Ok(Ok(())) => {}
-        Ok(Err(error)) => tracing::warn!(%error, "the server ended badly"),
-        Err(error) => tracing::warn!(%error, "the server failed"),
-    }
+    answered(serving).await;
     tracing::info!("stopped");
     failure.map_or(Ok(()), Err)
+}
+
+/// Waits until the requests under way are answered.
+async fn answered(serving: JoinHandle<std::io::Result<()>>) {
+    match tokio::time::timeout(ANSWERS_WITHIN, serving).await {
+        Ok(Ok(Ok(()))) => {}
+        Ok(Ok(Err(error))) => tracing::warn!(%error, "the server ended badly"),
+        Ok(Err(error)) => tracing::warn!(%error, "the server failed"),
+        Err(_) => tracing::debug!("a request was never finished by its sender"),
+    }
 }
 
 /// What the loops are interrupted for.

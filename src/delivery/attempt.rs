@@ -10,6 +10,7 @@ use super::{
     Courier, Rest, STORE_RETRY, Standing, backoff,
     breaker::Trouble,
     decide::{Decision, Facts, decide},
+    pace::Pace,
 };
 use crate::{
     channel::{Envelope, Payload, Wording},
@@ -112,7 +113,8 @@ impl Courier {
                 () = standing.pace.next(gap) => {}
             }
             attempt.asked = true;
-            let outcome = self.send(notification, payload, target).await;
+            let Some(outcome) = self.send(notification, payload, target, &mut standing.pace, stop).await else { return Ok(None) };
+            standing.pace.answered();
             match outcome {
                 Outcome::Delivered { answer } => {
                     standing.resting.remove(&target.0);
@@ -199,18 +201,31 @@ impl Courier {
     }
 
     /// Sends to one recipient. A message of the user's own wording that is refused goes out once more in the built-in words.
-    async fn send(&self, notification: &Notification, payload: &mut Payload, target: &Target) -> Outcome {
+    /// None if it was told to stop before the second.
+    async fn send(
+        &self,
+        notification: &Notification,
+        payload: &mut Payload,
+        target: &Target,
+        pace: &mut Pace,
+        stop: &CancellationToken,
+    ) -> Option<Outcome> {
         let outcome = self.attempt(notification, payload, target).await;
-        let Outcome::Refused { what: Refusal::Message, why } = &outcome else { return outcome };
+        let Outcome::Refused { what: Refusal::Message, why } = &outcome else { return Some(outcome) };
         if !self.channel.is_customised(notification) {
-            return outcome;
+            return Some(outcome);
         }
         tracing::warn!(channel = %self.name, rule = %notification.rule.name, %why, "the template's message was refused; the built-in one is sent");
         let Ok(plain) = self.channel.compose(notification, &Wording::BuiltIn { why: why.clone() }, self.clock.now()) else {
-            return outcome;
+            return Some(outcome);
         };
         *payload = plain;
-        self.attempt(notification, payload, target).await
+        pace.answered();
+        tokio::select! {
+            () = stop.cancelled() => return None,
+            () = pace.next(Duration::ZERO) => {}
+        }
+        Some(self.attempt(notification, payload, target).await)
     }
 
     async fn attempt(&self, notification: &Notification, payload: &Payload, target: &Target) -> Outcome {

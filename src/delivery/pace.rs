@@ -1,6 +1,6 @@
 //! A channel's pace: at most so many messages in any window, evenly spread.
 
-use std::{num::NonZeroU32, time::Duration};
+use std::{collections::VecDeque, num::NonZeroU32, time::Duration};
 
 use governor::{
     Quota, RateLimiter,
@@ -54,6 +54,12 @@ pub struct Pace {
     interval: Duration,
     not_before: Option<Instant>,
     last: Option<Instant>,
+    /// How many messages a window of how much time may hold.
+    messages: usize,
+    per: Duration,
+    /// When the messages of the last window were answered, oldest first. A message arrives somewhere between its sending and its
+    /// answer, so only an answer tells from when on it counts at the channel.
+    answered: VecDeque<Instant>,
 }
 
 impl Pace {
@@ -62,13 +68,22 @@ impl Pace {
     #[must_use]
     pub fn new(rate: Rate, ago: Option<Duration>) -> Self {
         let Rate::Limited { messages, per } = rate else {
-            return Self { limiter: None, interval: Duration::ZERO, not_before: None, last: None };
+            return Self {
+                limiter: None,
+                interval: Duration::ZERO,
+                not_before: None,
+                last: None,
+                messages: 0,
+                per: Duration::ZERO,
+                answered: VecDeque::new(),
+            };
         };
         let interval = per / messages.max(1);
         let quota = Quota::with_period(interval).map(|quota| quota.allow_burst(NonZeroU32::MIN));
         let limiter = quota.map(|quota| RateLimiter::direct_with_clock(quota, TokioClock));
         let not_before = ago.map(|ago| Instant::now() + interval.saturating_sub(ago));
-        Self { limiter, interval, not_before, last: None }
+        let messages = messages.max(1) as usize;
+        Self { limiter, interval, not_before, last: None, messages, per, answered: VecDeque::new() }
     }
 
     /// Whether its interval is so long that a restart must know of the last message.
@@ -80,7 +95,8 @@ impl Pace {
     /// Waits until the next message may go out, at least `gap` after the last one, and counts it.
     pub async fn next(&mut self, gap: Duration) {
         let eased = self.last.map(|last| last + gap);
-        if let Some(until) = self.not_before.take().max(eased) {
+        let full = self.answered.front().filter(|_| self.answered.len() >= self.messages).map(|oldest| *oldest + self.per);
+        if let Some(until) = self.not_before.take().max(eased).max(full) {
             // Put back, should whoever waits here go away.
             self.not_before = Some(until);
             tokio::time::sleep_until(until).await;
@@ -92,6 +108,16 @@ impl Pace {
             }
         }
         self.last = Some(Instant::now());
+    }
+
+    /// The message that was let pass has been answered, or was given up.
+    pub fn answered(&mut self) {
+        if self.limiter.is_some() {
+            if self.answered.len() >= self.messages {
+                self.answered.pop_front();
+            }
+            self.answered.push_back(Instant::now());
+        }
     }
 }
 
@@ -121,6 +147,26 @@ mod tests {
             for window in times.windows(messages as usize + 1) {
                 // tokio's timer rounds to milliseconds; governor itself is exact.
                 prop_assert!(window[messages as usize] - window[0] + Duration::from_millis(1) >= per);
+            }
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn no_window_holds_more_than_the_rate_where_the_messages_arrive() {
+        for (messages, per) in [(1, 1_000), (2, 1_000), (5, 3_000)] {
+            let per = Duration::from_millis(per);
+            let mut pace = Pace::new(Rate::Limited { messages, per }, None);
+            let mut arrivals = Vec::new();
+            for n in 0..30_u64 {
+                pace.next(Duration::ZERO).await;
+                // The way there is now long, now short.
+                let way = Duration::from_millis(if n % 3 == 0 { 300 } else { 1 });
+                tokio::time::sleep(way).await;
+                arrivals.push(Instant::now());
+                pace.answered();
+            }
+            for window in arrivals.windows(messages as usize + 1) {
+                assert!(window[messages as usize] - window[0] >= per, "{messages} per {per:?}");
             }
         }
     }

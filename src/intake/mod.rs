@@ -82,8 +82,9 @@ enum Turn {
 }
 
 /// What the loop knows between turns.
-#[derive(Default)]
 struct State {
+    /// When the loop began. A first run's `start` counts from here, however late the source answers.
+    since: Instant,
     record: Option<SourceRecord>,
     open: Option<HashMap<String, OpenJob>>,
     past: Past,
@@ -102,6 +103,20 @@ struct State {
 const STORE_RETRY: Duration = Duration::from_secs(1);
 
 impl State {
+    fn new(since: Instant) -> Self {
+        Self {
+            since,
+            record: None,
+            open: None,
+            past: Past::default(),
+            paging: None,
+            lookup_from: 0,
+            search_works: None,
+            misses: HashMap::new(),
+            trouble: None,
+        }
+    }
+
     fn note_waiting(&mut self, source: &Name, trouble: &StoreError) {
         let why = trouble.to_string();
         if self.trouble.as_ref() != Some(&why) {
@@ -114,8 +129,8 @@ impl State {
 impl Intake {
     /// Polls until told to stop. A turn under way is dropped then: its committed pages stand, the rest is read again.
     pub async fn run(self, stop: CancellationToken) {
-        let mut state = State::default();
         let mut due = Instant::now();
+        let mut state = State::new(due);
         loop {
             tokio::select! {
                 () = stop.cancelled() => return,

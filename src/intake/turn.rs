@@ -1,6 +1,6 @@
 //! One turn at a source: a sweep, page by page, then the open jobs it did not meet, then those that run too long.
 
-use std::collections::HashMap;
+use std::{collections::HashMap, time::Duration};
 
 use jiff::Timestamp;
 
@@ -28,7 +28,7 @@ impl Intake {
         let began = page.served_at.unwrap_or_else(|| self.clock.now());
         let record = match state.record {
             Some(record) => record,
-            None => self.open(began).await?,
+            None => self.open(began, state.since.elapsed()).await?,
         };
         state.record = Some(record);
         if state.open.is_none() {
@@ -110,8 +110,9 @@ impl Intake {
         }
     }
 
-    async fn open(&self, began: Timestamp) -> Result<SourceRecord, StoreError> {
-        let cut = began.checked_sub(self.start).unwrap_or(Timestamp::MIN);
+    /// What is known of the source. `late` is how long it took to get a first answer: what ended meanwhile ended after the start.
+    async fn open(&self, began: Timestamp, late: Duration) -> Result<SourceRecord, StoreError> {
+        let cut = began.checked_sub(self.start.saturating_add(late)).unwrap_or(Timestamp::MIN);
         let record = self.store.open_source(&self.name, cut).await?;
         if record.baseline {
             tracing::info!(source = %self.name, "goes on where it stopped");

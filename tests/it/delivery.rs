@@ -288,3 +288,17 @@ async fn words_of_the_users_own_that_are_refused_cost_no_alert() {
     assert_eq!(world.first.holds(1).await[0].json()["mine"], "Scan-1");
     service.kill().await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_built_in_words_in_place_of_refused_ones_keep_to_the_rate() {
+    let world = World::new(", rate: 1 per 2s").await;
+    std::fs::create_dir_all(world.home.path("templates/alert")).unwrap();
+    std::fs::write(world.home.path("templates/alert/webhook.json.hbs"), "{\"mine\": \"{{job.id}}\"}").unwrap();
+    world.second.next([Answer::new(400, "not these words")]);
+    let service = world.start().await;
+    world.fail("Scan-1");
+    let taken = world.second.holds(2).await;
+    assert_eq!(taken[1].json()["data"]["jobs"][0]["id"], "Scan-1");
+    assert!(taken[1].at - taken[0].at >= Duration::from_secs(2), "{:?}", taken[1].at - taken[0].at);
+    service.kill().await;
+}

@@ -229,3 +229,16 @@ async fn a_scan_that_runs_too_long_is_told_of_while_it_runs() {
     assert!(taken[0].body.contains("Scan-stuck"));
     service.kill().await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_request_that_is_never_finished_does_not_hold_up_the_stop() {
+    let world = World::new(RULES).await;
+    let service = world.start().await;
+    let mut half = tokio::net::TcpStream::connect(&service.address).await.unwrap();
+    tokio::io::AsyncWriteExt::write_all(&mut half, b"GET /met").await.unwrap();
+    assert_eq!(service.get("/healthz").await.0, 200);
+    let began = std::time::Instant::now();
+    assert_eq!(service.stop().await, 0);
+    assert!(began.elapsed() < std::time::Duration::from_secs(20), "{:?}", began.elapsed());
+    drop(half);
+}

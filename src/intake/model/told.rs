@@ -125,6 +125,23 @@ fn a_job_that_is_gone_from_the_list_is_not_looked_for_for_ever() {
 }
 
 #[test]
+fn a_source_that_first_answers_late_costs_no_end_since_the_start() {
+    in_virtual_time(async {
+        let mut scene = Scene::new(Desk::new([job("Before", State::Failed, -100, Some(-10))]), every_end());
+        // An hour ahead of the machine: the server's time is what counts.
+        scene.desk.sleep_through(HOUR);
+        scene.desk.set_local_clock_ahead(0);
+        scene.desk.put(job("JustBefore", State::Failed, HOUR - 100, Some(HOUR - 10)));
+        scene.desk.fails(|second| (second < 1_800).then(|| FeedError::Unavailable("HTTP 503".into())));
+        scene.start().await;
+        scene.pass(600).await;
+        scene.desk.put(job("Meanwhile", State::Failed, HOUR + 60, Some(HOUR + 500)));
+        scene.pass(1_200 + SOON).await;
+        scene.told(&[("every-end", "Meanwhile", 1)]);
+    });
+}
+
+#[test]
 fn a_start_in_the_far_future_or_none_hides_no_later_job() {
     in_virtual_time(async {
         let mut nameless = job("Nameless", State::Running, 0, None);

@@ -19,6 +19,8 @@ enum Counts {
     Pages,
     Nothing,
     Links,
+    /// Pages of the feed's own size, whatever `top` asks for.
+    OwnPages,
 }
 
 impl List {
@@ -32,10 +34,10 @@ impl List {
         let (offset, top) = match at {
             Cursor::Skip { skip, top } => {
                 let few = if self.counts == Counts::Links { 10 } else { self.clamp };
-                let top = (*top as usize).min(few);
+                let top = if self.counts == Counts::OwnPages { 10 } else { (*top as usize).min(few) };
                 let offset = match self.counts {
                     Counts::Rows => *skip as usize,
-                    Counts::Pages => *skip as usize * top,
+                    Counts::Pages | Counts::OwnPages => *skip as usize * top,
                     Counts::Nothing | Counts::Links => 0,
                 };
                 (offset, top)
@@ -50,7 +52,11 @@ impl List {
             .map(|(id, start)| Row { id: sweep.hasher.hash_one(id.to_string()), started: Some(Timestamp::from_second(*start).unwrap()) })
             .collect();
         let behind = offset + rows.len();
-        let next = if self.counts == Counts::Links && behind < self.rows.len() { Next::Link(behind.to_string()) } else { Next::None };
+        let next = if matches!(self.counts, Counts::Links | Counts::OwnPages) && behind < self.rows.len() {
+            Next::Link(behind.to_string())
+        } else {
+            Next::None
+        };
         PageFacts { rows, next }
     }
 }
@@ -97,6 +103,16 @@ fn a_still_list_is_met_whole_whatever_its_length_and_however_it_is_paged() {
                 let list = List { clamp, counts, ..spaced(n) };
                 check(&list, plan(None, 100), &Step::Complete, &[]);
             }
+        }
+    }
+}
+
+#[test]
+fn pages_of_the_feeds_own_size_are_met_along_its_links() {
+    for n in [15, 30, 101, 1_000] {
+        for page_size in [10, 50, 1_000] {
+            let pages = check(&List { counts: Counts::OwnPages, ..spaced(n) }, plan(None, page_size), &Step::Complete, &[]);
+            assert!(pages <= 2 * n.div_ceil(10) + 30, "{pages} pages");
         }
     }
 }
