@@ -22,6 +22,8 @@ use crate::domain::Secret;
 
 /// What stands in place of a secret.
 const SECRET: &str = "[secret]";
+/// The shortest secret that is still looked for once the login is over.
+const TELLING: usize = 8;
 /// A question within a login (RFC 4954).
 pub const CHALLENGE: u16 = 334;
 
@@ -79,6 +81,8 @@ pub struct Session {
     stream: BufReader<Box<dyn Stream>>,
     own_address: SocketAddr,
     offers: Offers,
+    /// What was said to log in, which no answer may give away.
+    secrets: Vec<Secret>,
     /// Whether a transaction was begun and not ended.
     underway: bool,
     last_used: Instant,
@@ -125,8 +129,8 @@ impl Session {
     }
 
     async fn begin(stream: Box<dyn Stream>, own_address: SocketAddr) -> Result<Self, Trouble> {
-        let mut session =
-            Self { stream: BufReader::new(stream), own_address, offers: Offers::default(), underway: false, last_used: Instant::now() };
+        let (stream, last_used) = (BufReader::new(stream), Instant::now());
+        let mut session = Self { stream, own_address, offers: Offers::default(), secrets: Vec::new(), underway: false, last_used };
         positive(Step::Greeting, session.reply(Step::Greeting).await?)?;
         session.hello().await?;
         Ok(session)
@@ -160,6 +164,7 @@ impl Session {
         let encoded = |text: &str| Secret::new(STANDARD.encode(text));
         let plain = encoded(&format!("\0{}\0{}", user.expose(), password.expose()));
         let words = [encoded(user.expose()), encoded(password.expose())];
+        self.secrets = vec![plain.clone(), words[1].clone(), password.clone()];
         let reply = match self.offers.login {
             Some(Mechanism::Plain) => self.ask(Step::Login, &format!("AUTH PLAIN {}", plain.expose())).await?,
             Some(Mechanism::Login) => {
@@ -173,7 +178,7 @@ impl Session {
             }
             None => return Err(Trouble::Unable("it offers no login by user and password (AUTH PLAIN or LOGIN)")),
         };
-        welcomed(reply, &[&plain, &words[1], password])
+        self.welcomed(reply)
     }
 
     /// Logs in by XOAUTH2. Source: "SASL XOAUTH2", the page that `super::oauth` names.
@@ -183,6 +188,7 @@ impl Session {
         }
         let bearer = Secret::new(format!("user={}\x01auth=Bearer {}\x01\x01", user.expose(), token.expose()));
         let line = Secret::new(STANDARD.encode(bearer.expose()));
+        self.secrets = vec![line.clone(), bearer, token.clone()];
         let mut reply = self.ask(Step::Login, &format!("AUTH XOAUTH2 {}", line.expose())).await?;
         if reply.code == CHALLENGE {
             // A refused token is told of in a challenge. It is owed an empty answer, and only then comes the refusal.
@@ -192,7 +198,17 @@ impl Session {
                 result => result?,
             };
         }
-        welcomed(reply, &[&line, &bearer, token])
+        self.welcomed(reply)
+    }
+
+    /// Nothing, if the login was taken.
+    fn welcomed(&mut self, reply: Reply) -> Result<(), Trouble> {
+        if reply.code != 235 {
+            return Err(Trouble::Answered { to: Step::Login, reply });
+        }
+        // A shorter one may be a word that any answer holds, and to take it out would tell it.
+        self.secrets.retain(|secret| secret.expose().len() >= TELLING);
+        Ok(())
     }
 
     /// Sends one mail to one recipient. `content` is a whole message with CRLF at each line's end.
@@ -272,7 +288,8 @@ impl Session {
     }
 
     async fn reply(&mut self, step: Step) -> Result<Reply, Trouble> {
-        Reply::read(&mut self.stream).await.map_err(|error| broken(step, &error))
+        let reply = Reply::read(&mut self.stream).await.map_err(|error| broken(step, &error))?;
+        Ok(without_echo(reply, &self.secrets))
     }
 }
 
@@ -292,16 +309,14 @@ fn stuffed(content: &[u8]) -> Vec<u8> {
     out
 }
 
-/// Nothing, if the login was taken; else the refusal as it may be shown.
-fn welcomed(reply: Reply, secrets: &[&Secret]) -> Result<(), Trouble> {
-    if reply.code == 235 { Ok(()) } else { Err(Trouble::Answered { to: Step::Login, reply: without_echo(reply, secrets) }) }
-}
-
 /// A reply without the secrets: some servers repeat the line they refuse, or its beginning.
-fn without_echo(mut reply: Reply, secrets: &[&Secret]) -> Reply {
+fn without_echo(mut reply: Reply, secrets: &[Secret]) -> Reply {
+    if secrets.is_empty() {
+        return reply;
+    }
     for line in &mut reply.lines {
         let mut shown: String = line.chars().filter(|c| !c.is_control()).collect();
-        for secret in secrets {
+        for secret in secrets.iter().filter(|secret| !secret.expose().is_empty()) {
             shown = shown.replace(secret.expose(), SECRET);
         }
         let told = |word: &&str| secrets.iter().any(|secret| secret.is_told_in(word));
@@ -346,10 +361,10 @@ mod tests {
     fn a_server_that_repeats_the_password_is_not_repeated() {
         let reply = Reply { code: 501, lines: vec!["bad command: AUTH PLAIN AHVAcHc=".into(), "hunter2?".into()] };
         let [line, password] = ["AHVAcHc=", "hunter2"].map(Secret::new);
-        let shown = without_echo(reply, &[&line, &password]).shown();
+        let shown = without_echo(reply, &[line, password]).shown();
         assert_eq!(shown, "501 bad command: AUTH PLAIN [secret] [secret]?");
         let line = Secret::new("dXNlcj1hQGIBYXV0aD1CZWFyZXIgY2FuYXJ5");
         let reply = Reply { code: 500, lines: vec!["5.5.2 too long: AUTH XOAUTH2 dXNlcj1h\tQGIBYXV0aD1C...".into()] };
-        assert_eq!(without_echo(reply, &[&line]).shown(), "500 5.5.2 too long: AUTH XOAUTH2 [secret]");
+        assert_eq!(without_echo(reply, &[line]).shown(), "500 5.5.2 too long: AUTH XOAUTH2 [secret]");
     }
 }
