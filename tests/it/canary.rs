@@ -205,18 +205,33 @@ fn certificate(home: &Home) {
     fs::remove_file(home.path("app.key")).unwrap();
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn no_secret_comes_out_whatever_goes_wrong() {
-    let upstream = Upstream::start().await;
-    let (breaking, refusing) = (Echo::start(500).await, Echo::start(400).await);
-    let silent = Wire::start(&upstream.url, Mode::Hole).await;
-    let untrusted = Smtp::start(Manner { implicit: true, ..Manner::default() }).await;
-    let mail = Smtp::start(Manner { login: Some(("PLAIN LOGIN", "canary-smtp-user", "canary-smtp-password")), ..Manner::default() }).await;
-    let code = STANDARD.encode("\0canary-smtp-user\0canary-smtp-password");
-    mail.next("AUTH", &format!("454 4.7.0 try again, canary-smtp-user canary-smtp-password {code}"));
-    mail.next("MAIL", "451 4.3.0 canary-smtp-password is a fine password");
-    let config = format!(
-        "{}  fabrikam:\n    kind: aos_scan_jobs\n    base_url: {1}\n    token_url: http://{2}/token\n    client_id: app\n    certificate: {{ path: app.pfx, password: canary-certificate-password }}\n    poll_every: 5s\n\
+/// All that stands around the program.
+struct Around {
+    upstream: Upstream,
+    breaking: Echo,
+    refusing: Echo,
+    silent: Wire,
+    untrusted: Smtp,
+    mail: Smtp,
+}
+
+impl Around {
+    async fn start() -> Self {
+        let upstream = Upstream::start().await;
+        let (breaking, refusing) = (Echo::start(500).await, Echo::start(400).await);
+        let silent = Wire::start(&upstream.url, Mode::Hole).await;
+        let untrusted = Smtp::start(Manner { implicit: true, ..Manner::default() }).await;
+        let mail =
+            Smtp::start(Manner { login: Some(("PLAIN LOGIN", "canary-smtp-user", "canary-smtp-password")), ..Manner::default() }).await;
+        let code = STANDARD.encode("\0canary-smtp-user\0canary-smtp-password");
+        mail.next("AUTH", &format!("454 4.7.0 try again, canary-smtp-user canary-smtp-password {code}"));
+        mail.next("MAIL", "451 4.3.0 canary-smtp-password is a fine password");
+        Self { upstream, breaking, refusing, silent, untrusted, mail }
+    }
+
+    fn config(&self) -> String {
+        format!(
+            "{}  fabrikam:\n    kind: aos_scan_jobs\n    base_url: {1}\n    token_url: http://{2}/token\n    client_id: app\n    certificate: {{ path: app.pfx, password: canary-certificate-password }}\n    poll_every: 5s\n\
          channels:\n  slack: {{ kind: slack, url: 'http://{2}/services/canary-slack-url', timeout: 2s }}\n  \
          teams: {{ kind: teams, url: 'http://{2}/flow?sig=canary-teams-url', timeout: 2s }}\n  \
          hook:\n    kind: webhook\n    url: http://{2}/canary-webhook-url?key=canary-webhook-query\n    secret: '${{file:webhook.secret}}'\n    headers: {{ Authorization: Bearer canary-header-value }}\n  \
@@ -228,23 +243,25 @@ async fn no_secret_comes_out_whatever_goes_wrong() {
          mailbox:\n    kind: email\n    smtp: 'smtp://alerts@{6}'\n    from: a@contoso.example\n    to: [b@contoso.example]\n    oauth: {{ token_url: 'http://{2}/canary-token-url', client_id: app, client_secret: canary-app-secret }}\n\
          notices: {{ notify: [hook], source_down_after: 1m }}\n\
          server: {{ listen: '127.0.0.1:0', token: '${{SERVER_TOKEN}}' }}\n",
-        upstream.config(),
-        upstream.url,
-        breaking.address,
-        refusing.address,
-        silent.url,
-        untrusted.address,
-        mail.address,
-    );
-    let home = Home::new(&config, RULES);
-    certificate(&home);
-    fs::write(home.path("webhook.secret"), "canary-webhook-secret-0123456789").unwrap();
-    fs::write(home.path("broken.yaml"), config.replace("    timeout: 1s", "\t timeout: 1s").replace("kind: slack,", "kind: slack"))
-        .unwrap();
-    let private = config.replace("http://127.0.0.1:9/canary-closed-url", "https://10.0.0.1/canary-private-url");
-    fs::write(home.path("private.yaml"), private).unwrap();
-    let mut world = World { home, said: Said(Vec::new()), runs: 0 };
+            self.upstream.config(),
+            self.upstream.url,
+            self.breaking.address,
+            self.refusing.address,
+            self.silent.url,
+            self.untrusted.address,
+            self.mail.address,
+        )
+    }
 
+    /// What whoever should hear the words has heard.
+    fn heard(&self) -> Vec<u8> {
+        let (breaking, refusing) = (self.breaking.heard.lock().unwrap(), self.refusing.heard.lock().unwrap());
+        [breaking.as_slice(), refusing.as_slice(), self.mail.commands().join("\n").as_bytes()].concat()
+    }
+}
+
+/// Every command, on a sound config and on wrong ones.
+fn commands(world: &mut World) {
     let told = world.run(&["--config", "private.yaml", "check"]);
     assert!(told.contains("`url` leads to 10.0.0.1") && told.contains("allow_private: true"), "{told}");
     for format in ["text", "json"] {
@@ -259,54 +276,71 @@ async fn no_secret_comes_out_whatever_goes_wrong() {
             world.run(&[&log[..], &["send", channel]].concat());
         }
     }
+}
 
+/// One life of the service, in which everything goes wrong: the first ends by a kill, the second by a signal.
+async fn life(world: &mut World, around: &Around, turn: usize, format: &str) {
+    let (mut child, address) = world.start(format).await;
+    around.upstream.polled(1).await;
+    around.upstream.put(job(&format!("Scan{turn}"), "sites", 3, 5, Some(0)));
+    let repeating = vec![("request-id", "canary-token-1".to_owned()), ("content-type", "text/canary-token-1".to_owned())];
+    around.upstream.shelf.lock().unwrap().faults.extend([
+        (503, repeating.clone(), format!("canary-token-1 {CLIENT_SECRET}")),
+        (200, repeating.clone(), "canary-token-1".to_owned()),
+        (302, vec![("location", format!("{}/canary-token-1", around.upstream.url))], String::new()),
+    ]);
+    let began = std::time::Instant::now();
+    let open = ["slack", "teams", "hook", "refusing", "silent", "untrusted", "closed", "admins", "mailbox"];
+    loop {
+        let list = world.run(&["deliveries", "--format", "json"]);
+        let list: serde_json::Value = serde_json::from_str(&list).unwrap_or_default();
+        let tried =
+            |name: &str| list.as_array().is_some_and(|all| all.iter().any(|d| d["channel"] == name && d["attempts"].as_i64() > Some(0)));
+        if open.iter().all(|name| tried(name)) {
+            break;
+        }
+        assert!(began.elapsed() < SOON, "not each was tried: {list:#}");
+        tokio::time::sleep(std::time::Duration::from_millis(200)).await;
+    }
+    world.pages(&address).await;
+    for format in ["table", "json"] {
+        for list in ["jobs", "alerts", "deliveries"] {
+            world.run(&[list, "--format", format]);
+        }
+    }
+    let dead = world.run(&["deliveries", "--outcome", "dead"]);
+    assert!(dead.contains("refusing"), "{dead}");
+    world.files("while it runs");
+    if turn == 0 {
+        world.run(&["deliveries", "retry", "--dead"]);
+        child.kill().await.unwrap();
+        world.files("after a kill");
+    } else {
+        assert!(Command::new("kill").args(["-TERM", &child.id().unwrap().to_string()]).status().unwrap().success());
+        tokio::time::timeout(SOON, child.wait()).await.expect("it stops").unwrap();
+        world.files("at the end");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn no_secret_comes_out_whatever_goes_wrong() {
+    let around = Around::start().await;
+    let config = around.config();
+    let home = Home::new(&config, RULES);
+    certificate(&home);
+    fs::write(home.path("webhook.secret"), "canary-webhook-secret-0123456789").unwrap();
+    fs::write(home.path("broken.yaml"), config.replace("    secret:", "\t secret:").replace("kind: slack,", "kind: slack")).unwrap();
+    let private = config.replace("http://127.0.0.1:9/canary-closed-url", "https://10.0.0.1/canary-private-url");
+    fs::write(home.path("private.yaml"), private).unwrap();
+    let mut world = World { home, said: Said(Vec::new()), runs: 0 };
+
+    commands(&mut world);
     for (turn, format) in ["json", "text"].into_iter().enumerate() {
-        let (mut child, address) = world.start(format).await;
-        upstream.polled(1).await;
-        upstream.put(job(&format!("Scan{turn}"), "sites", 3, 5, Some(0)));
-        let repeating = vec![("request-id", "canary-token-1".to_owned()), ("content-type", "text/canary-token-1".to_owned())];
-        upstream.shelf.lock().unwrap().faults.extend([
-            (503, repeating.clone(), format!("canary-token-1 {CLIENT_SECRET}")),
-            (200, repeating.clone(), "canary-token-1".to_owned()),
-            (302, vec![("location", format!("{}/canary-token-1", upstream.url))], String::new()),
-        ]);
-        let began = std::time::Instant::now();
-        let open = ["slack", "teams", "hook", "refusing", "silent", "untrusted", "closed", "admins", "mailbox"];
-        loop {
-            let list = world.run(&["deliveries", "--format", "json"]);
-            let list: serde_json::Value = serde_json::from_str(&list).unwrap_or_default();
-            let tried = |name: &str| {
-                list.as_array().is_some_and(|all| all.iter().any(|d| d["channel"] == name && d["attempts"].as_i64() > Some(0)))
-            };
-            if open.iter().all(|name| tried(name)) {
-                break;
-            }
-            assert!(began.elapsed() < SOON, "not each was tried: {list:#}");
-            tokio::time::sleep(std::time::Duration::from_millis(200)).await;
-        }
-        world.pages(&address).await;
-        for format in ["table", "json"] {
-            for list in ["jobs", "alerts", "deliveries"] {
-                world.run(&[list, "--format", format]);
-            }
-        }
-        let dead = world.run(&["deliveries", "--outcome", "dead"]);
-        assert!(dead.contains("refusing"), "{dead}");
-        world.files("while it runs");
-        if turn == 0 {
-            world.run(&["deliveries", "retry", "--dead"]);
-            child.kill().await.unwrap();
-            world.files("after a kill");
-        } else {
-            assert!(Command::new("kill").args(["-TERM", &child.id().unwrap().to_string()]).status().unwrap().success());
-            tokio::time::timeout(SOON, child.wait()).await.expect("it stops").unwrap();
-            world.files("at the end");
-        }
+        life(&mut world, &around, turn, format).await;
     }
 
     // The words were there to be let out: whoever should hear them has.
-    let heard =
-        [breaking.heard.lock().unwrap().clone(), refusing.heard.lock().unwrap().clone(), mail.commands().join("\n").into_bytes()].concat();
+    let heard = around.heard();
     for word in [
         "canary-slack-url",
         "canary-teams-url",
@@ -320,7 +354,7 @@ async fn no_secret_comes_out_whatever_goes_wrong() {
     ] {
         assert!(holds(&heard, word), "{word} was never used");
     }
-    assert!(upstream.shelf.lock().unwrap().tokens > 0 && !mail.taken().is_empty());
+    assert!(around.upstream.shelf.lock().unwrap().tokens > 0 && !around.mail.taken().is_empty());
     let leaks = world.said.leaks();
     assert!(leaks.is_empty(), "{} leaks:\n{}", leaks.len(), leaks.join("\n"));
 }
