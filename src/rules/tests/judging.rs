@@ -241,3 +241,18 @@ fn the_starter_rules_are_read_without_a_word_and_do_what_they_say() {
     assert!(names(&job(State::Running, "sites", 60)).is_empty());
     assert!(names(&job(State::Stopped, "sites", 60)).is_empty());
 }
+
+#[test]
+fn no_pattern_takes_for_ever_with_a_name_of_a_megabyte() {
+    // What goes back and tries again would need more steps than there are atoms.
+    let name = format!("{}!", "a".repeat(1 << 20));
+    for (pattern, holds) in
+        [("/^(a*)*$/", false), ("/^(a|aa)+$/", false), ("/(a*)*b/", false), ("*a*a*a*a*a*b", false), ("a*a*a*a*!", true)]
+    {
+        let (rules, faults) = rule(&format!("{{ profile: '{pattern}' }}"));
+        assert!(faults.is_empty(), "{faults:?}");
+        let began = std::time::Instant::now();
+        assert_eq!(rules.judge(&job(State::Failed, &name, 60), now()).len(), usize::from(holds), "{pattern}");
+        assert!(began.elapsed() < Duration::from_secs(20), "{pattern}: {:?}", began.elapsed());
+    }
+}
