@@ -14,8 +14,13 @@ mod send;
 
 use std::{path::PathBuf, process::ExitCode};
 
-use clap::{CommandFactory, Parser, Subcommand, ValueEnum};
-use tracing_subscriber::{EnvFilter, filter::filter_fn, layer::SubscriberExt, util::SubscriberInitExt};
+use clap::{CommandFactory, Parser, Subcommand, ValueEnum, builder::TypedValueParser as _};
+use tracing_subscriber::{
+    EnvFilter,
+    filter::{LevelFilter, filter_fn},
+    layer::SubscriberExt,
+    util::SubscriberInitExt,
+};
 
 use crate::{
     config::{self, Config, ProcessEnvironment},
@@ -28,7 +33,15 @@ use output::say;
 #[command(name = "jobrelay", version, about, after_help = AFTER_HELP)]
 pub struct Cli {
     /// The config file; rules/ and templates/ are looked for beside it
-    #[arg(long, global = true, env = "JOBRELAY_CONFIG", default_value = "jobrelay.yaml", value_name = "FILE", help_heading = EVERYWHERE)]
+    #[arg(
+        long,
+        global = true,
+        env = "JOBRELAY_CONFIG",
+        default_value = "jobrelay.yaml",
+        value_parser = clap::builder::OsStringValueParser::new().map(config_file),
+        value_name = "FILE",
+        help_heading = EVERYWHERE
+    )]
     config: PathBuf,
 
     /// How log lines are written to stderr: text for people, json (one object a line) for machines
@@ -43,6 +56,11 @@ pub struct Cli {
 
     #[command(subcommand)]
     command: Command,
+}
+
+/// The config file. One without a name is the default: containers set variables to nothing.
+fn config_file(given: std::ffi::OsString) -> PathBuf {
+    if given.is_empty() { PathBuf::from("jobrelay.yaml") } else { PathBuf::from(given) }
 }
 
 /// Where the help lists what every command takes.
@@ -130,8 +148,10 @@ enum Command {
 #[must_use]
 pub fn main() -> ExitCode {
     let cli = Cli::parse();
-    let level = cli.log_level.as_deref().unwrap_or(if matches!(cli.command, Command::Demo(_)) { demo::LOG_LEVEL } else { LOG_LEVEL });
-    let Ok(filter) = EnvFilter::try_new(level) else {
+    let default = if matches!(cli.command, Command::Demo(_)) { demo::LOG_LEVEL } else { LOG_LEVEL };
+    // A variable that is set to nothing, as containers do, is not set.
+    let level = cli.log_level.as_deref().filter(|level| !level.trim().is_empty()).unwrap_or(default);
+    let Some(filter) = log_filter(level) else {
         say(format_args!("error: `{level}` is no log level: use error, warn, info, debug or trace"));
         return ExitCode::from(2);
     };
@@ -165,6 +185,16 @@ pub fn main() -> ExitCode {
 /// Whether a line of the log is the program's own.
 fn is_own(target: &str) -> bool {
     target.strip_prefix(env!("CARGO_CRATE_NAME")).is_some_and(|rest| rest.is_empty() || rest.starts_with("::"))
+}
+
+/// A level, or a filter. To the library, any one word is the name of a crate of which all is logged, and nothing of others: a
+/// mistyped level would silence the program.
+fn log_filter(level: &str) -> Option<EnvFilter> {
+    let one_word = !level.contains(['=', ',', ':', '[']);
+    if one_word && level.trim() != "jobrelay" && level.trim().parse::<LevelFilter>().is_err() {
+        return None;
+    }
+    EnvFilter::try_new(level).ok()
 }
 
 /// The valid config, or a failure that has been told: on stderr, where a service's log is. Warnings are for `check` and `run`.

@@ -10,6 +10,7 @@ use crate::{
     channel::{self, Common, Rate},
     document::{Fault, Faults, Fields, Node, Value, duration, text},
     domain::{Name, parse_duration},
+    rules::Known,
     source,
 };
 
@@ -37,9 +38,7 @@ pub struct Channel<'a> {
     pub kind: &'static str,
     /// What it falls back on, where it stands.
     pub fallback: Option<&'a Node>,
-    /// The set it asks for, where it stands.
-    pub template: Option<&'a Node>,
-    /// The valid part; its `fallback` is set once all names are known.
+    /// The valid part.
     pub config: ChannelConfig,
 }
 
@@ -69,17 +68,17 @@ pub fn source(name: &Name, node: &Node, faults: &mut Faults) -> Option<SourceCon
     Some(SourceConfig { name: name.clone(), settings: settings?, poll_every: poll_every?, start: start? })
 }
 
-/// Reads one channel.
-pub fn channel<'a>(at: &'a Node, name: &Name, node: &'a Node, faults: &mut Faults) -> Option<Channel<'a>> {
+/// Reads one channel. What it refers to is looked up first, so that a fault elsewhere in it hides none there.
+pub fn channel<'a>(at: &'a Node, name: &Name, node: &'a Node, known: &Known<'_>, faults: &mut Faults) -> Option<Channel<'a>> {
     let mut fields = Fields::open(node, "a channel's settings", faults)?;
     let kinds: Vec<&str> = channel::KINDS.iter().map(|kind| kind.name).collect();
     let kind = kind(&mut fields, "kind of channel", &kinds, faults).and_then(|name| channel::KINDS.iter().find(|kind| kind.name == name));
     let written = fields.take("rate").map(|node| rate(node, faults));
-    let template = fields.take("template");
-    let set = template.map_or_else(|| Some("alert".to_owned()), |node| text(node, faults));
+    let set = fields.take("template").map_or_else(|| Some("alert".to_owned()), |node| template_set(node, known, faults));
     let timeout = optional(&mut fields, "timeout", TIMEOUT, TIMEOUT_DEFAULT, faults);
     let give_up_after = optional(&mut fields, "give_up_after", GIVE_UP_AFTER, GIVE_UP_AFTER_DEFAULT, faults);
     let fallback = fields.take("fallback");
+    let falls_on = fallback.and_then(|node| fall_back(name, node, known, faults));
     let kind = kind?;
     let settings = (kind.read)(&mut fields, faults);
     fields.finish(faults);
@@ -94,9 +93,35 @@ pub fn channel<'a>(at: &'a Node, name: &Name, node: &'a Node, faults: &mut Fault
         common: Common { template: set?, timeout: timeout? },
         rate,
         give_up_after: give_up_after?,
-        fallback: None,
+        fallback: falls_on,
     };
-    Some(Channel { at, kind: kind.name, fallback, template, config })
+    Some(Channel { at, kind: kind.name, fallback, config })
+}
+
+/// The template set that a channel asks for.
+fn template_set(node: &Node, known: &Known<'_>, faults: &mut Faults) -> Option<String> {
+    let name = text(node, faults)?;
+    if !known.template_sets.contains(&name) {
+        let all: Vec<&str> = known.template_sets.iter().map(String::as_str).collect();
+        faults.push(unknown(node, "template set", &name, &all));
+        return None;
+    }
+    Some(name)
+}
+
+/// The channel that `channel` falls back on.
+fn fall_back(channel: &Name, node: &Node, known: &Known<'_>, faults: &mut Faults) -> Option<Name> {
+    let name = text(node, faults)?;
+    let Some(found) = known.channels.iter().find(|known| known.as_str() == name) else {
+        let all: Vec<&str> = known.channels.iter().map(Name::as_str).collect();
+        faults.push(unknown(node, "channel", &name, &all));
+        return None;
+    };
+    if found == channel {
+        faults.error(node, "a channel can't fall back on itself");
+        return None;
+    }
+    Some(found.clone())
 }
 
 /// The word after `kind:`. Of an unknown kind, nothing is known to be harmless: all it holds is covered.

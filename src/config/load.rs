@@ -9,11 +9,10 @@ use std::{
 use super::{
     ChannelConfig, Config, DigestConfig, NoticesConfig, SourceConfig, digests,
     entries::{self, Channel},
-    names::unknown,
     secrets, service, trial,
 };
 use crate::{
-    document::{Environment, Fault, Faults, Fields, Node, Place, Value, expand, open, parse, text},
+    document::{Environment, Fault, Faults, Fields, Node, Place, Value, expand, open, parse},
     domain::Name,
     rules::{self, Known, RuleSet},
     template::Templates,
@@ -61,17 +60,9 @@ fn read(path: &Path, folder: PathBuf, environment: &dyn Environment, faults: &mu
     let known = Known { channels: &channel_names, sources: &source_names, template_sets: &sets };
 
     let sources: Vec<SourceConfig> = source_entries.iter().filter_map(|(_, name, node)| entries::source(name, node, faults)).collect();
-    let mut channels: Vec<Channel<'_>> =
-        channel_entries.iter().filter_map(|(at, name, node)| entries::channel(at, name, node, faults)).collect();
-    for channel in &channels {
-        if let Some(at) = channel.template
-            && !sets.contains(&channel.config.common.template)
-        {
-            let all: Vec<&str> = sets.iter().map(String::as_str).collect();
-            faults.push(unknown(at, "template set", &channel.config.common.template, &all));
-        }
-    }
-    fall_backs(&mut channels, &channel_names, faults);
+    let channels: Vec<Channel<'_>> =
+        channel_entries.iter().filter_map(|(at, name, node)| entries::channel(at, name, node, &known, faults)).collect();
+    circles(&channels, faults);
     let rules = rules::read(&files, &known, faults);
     let digests = read_digests(digest_part, &known, faults);
     let notices = notice_part.map(|node| digests::notices(node, &channel_names, faults));
@@ -185,23 +176,11 @@ fn placeholders(tree: &Node, faults: &mut Faults) -> Vec<String> {
     found.iter().map(place).collect()
 }
 
-/// Sets each channel's fallback. One that is unknown, the channel itself, or leads in a circle is told.
-fn fall_backs(channels: &mut [Channel<'_>], names: &[Name], faults: &mut Faults) {
-    let all: Vec<&str> = names.iter().map(Name::as_str).collect();
-    for channel in channels.iter_mut() {
-        let Some(at) = channel.fallback else { continue };
-        let Some(name) = text(at, faults) else { continue };
-        match names.iter().find(|known| known.as_str() == name) {
-            None => faults.push(unknown(at, "channel", &name, &all)),
-            Some(known) if *known == channel.config.name => {
-                faults.error(at, "a channel can't fall back on itself");
-            }
-            Some(known) => channel.config.fallback = Some(known.clone()),
-        }
-    }
+/// Tells fallbacks that lead in a circle.
+fn circles(channels: &[Channel<'_>], faults: &mut Faults) {
     let next = |name: &Name| channels.iter().find(|channel| channel.config.name == *name).and_then(|c| c.config.fallback.clone());
     let mut told: Vec<Name> = Vec::new();
-    for channel in channels.iter() {
+    for channel in channels {
         let (start, Some(at)) = (&channel.config.name, channel.fallback) else { continue };
         let mut way = vec![start.clone()];
         while let Some(name) = way.last().and_then(next) {

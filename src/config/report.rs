@@ -90,7 +90,14 @@ const fn word(level: Level) -> &'static str {
     }
 }
 
+/// The longest message, in characters: it may repeat a value of the file, and that may be a page long.
+const LONGEST: usize = 400;
+
 /// One line that can't steer a terminal: messages repeat words of the file.
 fn plain(text: &str) -> String {
-    text.chars().map(|c| if c.is_control() || matches!(c, '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}') { ' ' } else { c }).collect()
+    let (kept, more) = text.char_indices().nth(LONGEST).map_or((text, ""), |(end, _)| (text.get(..end).unwrap_or(text), "…"));
+    kept.chars()
+        .chain(more.chars())
+        .map(|c| if c.is_control() || matches!(c, '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}') { ' ' } else { c })
+        .collect()
 }

@@ -1,5 +1,5 @@
 //! `${NAME}`, `${NAME:-default}` and `${file:PATH}`, filled in after parsing so that no content can change a document's shape.
-//! `$${` stands for `${` itself.
+//! `$${` stands for `${` itself. A default may hold `${...}` again; what is not needed is not looked up.
 
 use std::path::{Path, PathBuf};
 
@@ -49,12 +49,31 @@ fn filled(text: &str, environment: &dyn Environment, folder: &Path) -> Result<St
         }
         out.push_str(&rest[..start]);
         let inner = &rest[start + 2..];
-        let end = inner.find('}').ok_or_else(|| "`${` without a closing `}`".to_owned())?;
+        let end = closing(inner).ok_or_else(|| "`${` without a closing `}`".to_owned())?;
         out.push_str(&one(&inner[..end], environment, folder)?);
         rest = &inner[end + 1..];
     }
     out.push_str(rest);
     Ok(out)
+}
+
+/// Where the brace stands that closes a `${`: a default may hold further ones.
+fn closing(inner: &str) -> Option<usize> {
+    let mut open = 0_usize;
+    let mut at = 0;
+    while let Some(step) = inner.get(at..)?.find(['$', '}']) {
+        at += step;
+        if inner[at..].starts_with("${") {
+            open += 1;
+        } else if inner[at..].starts_with('}') {
+            match open.checked_sub(1) {
+                Some(left) => open = left,
+                None => return Some(at),
+            }
+        }
+        at += 1;
+    }
+    None
 }
 
 fn one(reference: &str, environment: &dyn Environment, folder: &Path) -> Result<String, String> {
@@ -81,7 +100,38 @@ fn one(reference: &str, environment: &dyn Environment, folder: &Path) -> Result<
     match (environment.variable(name), default) {
         (Some(value), None) => Ok(value),
         (Some(value), Some(_)) if !value.is_empty() => Ok(value),
-        (_, Some(default)) => Ok(default.to_owned()),
+        (_, Some(default)) => filled(default, environment, folder),
         (None, None) => Err(format!("the environment variable {name} is not set: set it, or write ${{{name}:-default}}")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    struct One;
+
+    impl Environment for One {
+        fn variable(&self, name: &str) -> Option<String> {
+            (name == "SET").then(|| "value".to_owned())
+        }
+        fn file(&self, _: &Path) -> Result<String, String> {
+            Ok("content\n".to_owned())
+        }
+    }
+
+    #[test]
+    fn a_default_may_hold_another() {
+        for (text, expected) in [
+            ("${NO:-${SET}}", Ok("value")),
+            ("a${NO:-b${NO:-${file:x}}c}d", Ok("abcontentcd")),
+            ("${SET:-${NO}}", Ok("value")),
+            ("${NO:-}${SET}", Ok("value")),
+            ("${NO:-$x}}", Ok("$x}")),
+            ("${NO:-${NO}}", Err("the environment variable NO is not set: set it, or write ${NO:-default}")),
+            ("${NO:-${SET}", Err("`${` without a closing `}`")),
+        ] {
+            assert_eq!(filled(text, &One, Path::new("")), expected.map(str::to_owned).map_err(str::to_owned), "{text}");
+        }
     }
 }

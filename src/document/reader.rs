@@ -149,6 +149,10 @@ pub fn integer(node: &Node, range: std::ops::RangeInclusive<i64>, faults: &mut F
             faults.error(node, format!("must be from {} to {}", range.start(), range.end()));
             None
         }
+        None if matches!(node.value, Value::Float(_)) => {
+            faults.error(node, "expected a whole number, found one with a point");
+            None
+        }
         None => {
             expected(node, "a whole number", faults);
             None

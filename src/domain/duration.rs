@@ -17,7 +17,7 @@ const UNITS: [(&str, u64); 6] = [("ms", 1), ("s", 1_000), ("m", 60_000), ("h", 3
 /// # Errors
 /// The text is empty, has a part without a known unit, names a unit twice or in rising order, or exceeds [`LONGEST`].
 pub fn parse_duration(text: &str) -> Result<Duration, DurationError> {
-    let wrong = || DurationError(text.to_owned());
+    let wrong = || DurationError(text.trim().to_owned());
     let mut rest = text.trim();
     let mut total: u64 = 0;
     let mut smallest = u64::MAX;
@@ -81,7 +81,7 @@ mod tests {
     #[test]
     fn refuses_what_is_unclear() {
         for text in ["", " ", "5", "m", "5x", "-5m", "1.5h", "30m1h", "5m5m", "99999999999999999999s", "9999999w"] {
-            assert_eq!(parse_duration(text), Err(DurationError(text.to_owned())), "{text}");
+            assert_eq!(parse_duration(text), Err(DurationError(text.trim().to_owned())), "{text}");
         }
     }
 

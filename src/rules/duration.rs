@@ -60,7 +60,10 @@ pub(super) fn read(node: &Node, _: &Known<'_>, faults: &mut Faults) -> Option<Bo
 
 fn span(written: &str) -> Result<Span, String> {
     let text = written.trim();
-    let duration = |part: &str| parse_duration(part).map_err(|error| error.to_string());
+    let duration = |part: &str| {
+        let missing = || format!("a duration is missing in `{text}`");
+        if part.trim().is_empty() { Err(missing()) } else { parse_duration(part).map_err(|error| error.to_string()) }
+    };
     let (least, most) = if let Some(rest) = text.strip_prefix(">=") {
         (Bound::Included(duration(rest)?), Bound::Unbounded)
     } else if let Some(rest) = text.strip_prefix('>') {
@@ -117,7 +120,10 @@ mod tests {
             ("> 30", "is no duration"),
             ("=> 30m", "no range"),
             ("1h..10m", "ends before it begins"),
-            ("..1h", "is no duration"),
+            ("..1h", "a duration is missing in `..1h`"),
+            ("10m..", "a duration is missing"),
+            (">", "a duration is missing"),
+            ("> 30 m", "`30 m` is no duration"),
             ("", "no range"),
         ] {
             let why = span(written).unwrap_err();

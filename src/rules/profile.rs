@@ -81,6 +81,10 @@ impl Patterns {
                         let fault = Fault::warning(&item.place, "this pattern matches every scan profile");
                         faults.push(fault.hint("leave `profile` out to mean every one"));
                     }
+                    if half_a_regex(&pattern.written) {
+                        let fault = Fault::warning(&item.place, "this begins with `/` and does not end with one, so it is read as a glob");
+                        faults.push(fault.hint("a regular expression stands between two: `/^scan .*/`"));
+                    }
                     patterns.push(pattern);
                 }
                 // What the reader of patterns says repeats pieces of the text.
@@ -104,6 +108,11 @@ fn matcher(written: &str) -> Result<Matcher, String> {
         // A name may begin with a slash.
         _ => Glob::new(written).map(Matcher::Glob).map_err(|why| format!("not a glob: {why}")),
     }
+}
+
+/// Whether a glob looks like a regular expression whose last slash was forgotten.
+fn half_a_regex(written: &str) -> bool {
+    written.len() > 1 && written.starts_with('/') && !written.ends_with('/') && written.contains(['(', ')', '^', '$', '+', '|', '.', '\\'])
 }
 
 fn compile(text: &str) -> Result<Regex, String> {

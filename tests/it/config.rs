@@ -134,6 +134,24 @@ fn each_mistake_is_told_where_it_stands() {
         ("keep: 90d", "keep: '${SHORT}'", vec!["18:41 not a duration: write a number and a unit, as in 90s, 30m, 1h30m or 2d"]),
         ("    kind: slack", "    kind: slack\n    rate: ${SHORT}", vec!["10:11 not a rate"]),
         ("${SECRET}", "${NOT_SET}", vec!["6:20 the environment variable NOT_SET is not set: set it, or write ${NOT_SET:-default}"]),
+        // What a channel refers to is told though something else in it is wrong; so is a region beside a wrong environment.
+        (
+            "kind: slack\n",
+            "kind: slack\n    timeout: 1d\n    template: loud\n    fallback: hok\n    colour: red\n",
+            vec![
+                "10:14 must be from 0.1s to 10m",
+                "11:15 unknown template set `loud`",
+                "12:15 unknown channel `hok`",
+                "13:5 unknown key `colour`",
+            ],
+        ),
+        (
+            "kind: slack\n",
+            "kind: slak\n    template: loud\n    fallback: hok\n",
+            vec!["9:11 unknown kind of channel `slak`", "10:15 unknown template set `loud`", "11:15 unknown channel `hok`"],
+        ),
+        ("    region: us", "    region: xx\n    environment: moon", vec!["4:13 unknown region `xx`", "5:18 unknown environment `moon`"]),
+        ("    region: us", "    page_size: 1.5", vec!["4:16 expected a whole number, found one with a point"]),
         // Digests and notices.
         ("0 8 * * mon-fri", "0 8 * *", vec!["15:24 `0 8 * *` is no schedule: it has 4 fields"]),
         ("0 8 * * mon-fri", "0 0 30 2 *", vec!["15:24 `0 0 30 2 *` is no schedule: no such time ever comes"]),
@@ -422,6 +440,15 @@ async fn connecting_tells_what_came_of_each_and_fails_if_one_does() {
 }
 
 #[test]
+fn a_value_a_page_long_makes_no_message_a_page_long() {
+    let wrong = GOOD.replace("'127.0.0.1:0'", &format!("'{}'", "ä".repeat(5_000)));
+    let (_folder, _, faults) = load(&wrong, RULES);
+    for line in config::report(&faults, false).lines() {
+        assert!(line.chars().count() < 600, "{line}");
+    }
+}
+
+#[test]
 fn a_log_in_json_stays_json_when_the_config_is_wrong() {
     let home = Home::new("sources: {}\nchanels: {}\n", "");
     let output = home.run(&["--log-format", "json", "run"]);
@@ -443,12 +470,22 @@ fn exit_codes_tell_a_wrong_config_from_a_wrong_command_line() {
         (vec![], 2),
         (vec!["check", "--format", "xml"], 2),
         (vec!["completions", "tcsh"], 2),
+        (vec!["--log-level", "silly", "completions", "bash"], 2),
+        (vec!["--log-level", "a=b=c", "completions", "bash"], 2),
+        (vec!["--log-level", "warn,jobrelay=debug", "completions", "bash"], 0),
+        (vec!["--log-level", "OFF", "completions", "bash"], 0),
+        (vec!["--log-level", "", "completions", "bash"], 0),
         (vec!["completions", "bash"], 0),
         (vec!["completions", "fish"], 0),
         (vec!["--version"], 0),
         (vec!["--help"], 0),
     ] {
         assert_eq!(home.run(&args).status.code(), Some(code), "{args:?}");
+    }
+    for unset in ["JOBRELAY_CONFIG", "RUST_LOG"] {
+        let output = home.command(&["check"]).env(unset, "").output().unwrap();
+        assert_eq!(output.status.code(), Some(1), "{unset} set to nothing is not set: {}", text(&output.stderr));
+        assert!(text(&output.stdout).contains("jobrelay.yaml:1:1"), "{}", text(&output.stdout));
     }
     let json = home.run(&["check", "--format", "json"]);
     let listed: serde_json::Value = serde_json::from_slice(&json.stdout).unwrap();

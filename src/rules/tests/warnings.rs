@@ -120,3 +120,14 @@ rules:
     );
     assert!(rules.rules().is_empty());
 }
+
+#[test]
+fn half_a_regular_expression_is_told_and_a_name_with_a_slash_is_not() {
+    for (pattern, told) in
+        [("/^scan", true), ("/(a|b", true), ("/scan.*", true), ("/sites/a", false), ("/*", false), ("/^scan/", false), ("/", false)]
+    {
+        let (rules, faults) = rule(&format!("{{ profile: '{pattern}' }}"));
+        assert_eq!(lines(&faults).iter().any(|line| line.contains("so it is read as a glob")), told, "{pattern}: {:?}", lines(&faults));
+        assert_eq!(rules.rules().len(), 1, "a warning costs no rule");
+    }
+}

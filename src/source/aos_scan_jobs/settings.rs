@@ -106,8 +106,13 @@ fn cloud(fields: &mut Fields<'_>, faults: &mut Faults) -> Option<(Url, Url)> {
         None => &COMMERCIAL,
         Some(node) => {
             let names = CLOUDS.each_ref().map(|cloud| cloud.name);
-            let name = one_of(node, "environment", &names, faults)?;
-            CLOUDS.iter().find(|cloud| cloud.name == name)?
+            let Some(cloud) = one_of(node, "environment", &names, faults).and_then(|name| CLOUDS.iter().find(|cloud| cloud.name == name))
+            else {
+                // A wrong region is a fault of its own, whatever cloud was meant.
+                region.and_then(|node| one_of(node, "region", &REGIONS, faults));
+                return None;
+            };
+            cloud
         }
     };
     let base = match region {
