@@ -12,7 +12,7 @@ use super::{
     secrets, service, trial,
 };
 use crate::{
-    document::{Environment, Fault, Faults, Fields, Node, Place, Value, expand, open, parse},
+    document::{Environment, Fault, Faults, Fields, Level, Node, Place, Value, expand, open, parse},
     domain::Name,
     rules::{self, Known, RuleSet},
     template::Templates,
@@ -39,7 +39,9 @@ pub fn load(path: &Path, environment: &dyn Environment) -> (Option<Config>, Faul
 
 fn read(path: &Path, folder: PathBuf, environment: &dyn Environment, faults: &mut Faults) -> Option<Config> {
     let tree = open(path, faults).and_then(|source| parse(&source, faults));
+    let before = faults.count(Level::Error);
     let templates = Arc::new(Templates::load(&folder.join("templates"), faults));
+    let templates_are_sound = faults.count(Level::Error) == before;
     let files = rule_files(&folder.join("rules"), environment, &folder, faults);
     // Without a tree no name is known, and every reference of a rule would seem wrong: of rules, only what is no YAML is told.
     let mut tree = tree?;
@@ -69,13 +71,17 @@ fn read(path: &Path, folder: PathBuf, environment: &dyn Environment, faults: &mu
     let server = service::server(server_part, faults);
     let storage = service::storage(storage_part, &folder, faults);
     secrets::warn_if_open(&tree.place.source, faults);
-    let (server, storage) = (server?, storage?);
+    let notices = notices.flatten();
+    // A template that its own reader has refused would be told a second time.
+    if templates_are_sound {
+        let told = notices.as_ref().map_or(&[][..], |notices| &notices.notify);
+        let public_url = server.as_ref().and_then(|server| server.public_url.as_deref());
+        trial::run(&channels, &rules, told, &templates, &folder, public_url, faults);
+    }
     if faults.any_error() {
         return None;
     }
-    let notices = notices.flatten();
-    let told = notices.as_ref().map_or(&[][..], |notices| &notices.notify);
-    trial::run(&channels, &rules, told, &templates, &folder, server.public_url.as_deref(), faults);
+    let (server, storage) = (server?, storage?);
     if rules.rules().is_empty() {
         faults.push(Fault::warning(&Place::file(&folder.join("rules")), "there is no rule: nothing will be relayed"));
     } else {

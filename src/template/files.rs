@@ -96,7 +96,8 @@ fn contents(path: &Path, inside: &Path, faults: &mut Faults) -> Option<String> {
                 Err(error) => tell(path, &format!("can't be read: {error}"), faults),
                 Ok(length) if length > TEMPLATE_BYTES => tell(path, &format!("is larger than {TEMPLATE_BYTES} bytes"), faults),
                 Ok(_) => match String::from_utf8(text) {
-                    Ok(text) => return Some(text),
+                    // A byte order mark, which editors on Windows write, is no part of a message.
+                    Ok(text) => return Some(text.strip_prefix('\u{feff}').map(str::to_owned).unwrap_or(text)),
                     Err(_) => tell(path, "is no UTF-8 text", faults),
                 },
             }

@@ -312,3 +312,8 @@ fn one_value_is_written_in_as_many_ways_as_there_are_places() {
     // A length counts what escaping adds, and cuts no entity in half.
     assert_eq!(said(Part::Slack, "\"{{truncate job.profile 14}}\""), "\"R&amp;D &lt;s…\"");
 }
+
+#[test]
+fn a_byte_order_mark_is_no_part_of_a_message() {
+    assert_eq!(said(Part::EmailText, "\u{feff}{{job.state}}"), said(Part::EmailText, "{{job.state}}"));
+}

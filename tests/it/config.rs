@@ -220,6 +220,12 @@ fn a_template_that_its_channel_would_refuse_is_told_at_its_file() {
     assert!(config.is_none());
     let report = config::report(&faults, false);
     assert!(report.contains("templates/alert/slack.json.hbs:1:1: error: "), "{report}");
+    // A fault elsewhere does not put it off to the next time.
+    fs::write(home.path("jobrelay.yaml"), GOOD.replace("keep: 90d", "keep: 90")).unwrap();
+    let (_, faults) = config::load(&home.path("jobrelay.yaml"), &variables());
+    let told = errors(home.path("").as_path(), &faults);
+    assert!(told.len() == 2 && told.iter().any(|told| told.starts_with("18:41 ")), "{told:?}");
+    assert!(config::report(&faults, false).contains("templates/alert/slack.json.hbs:1:1: error: "), "{told:?}");
     // Where no channel has a use for it, it does no harm.
     fs::write(home.path("jobrelay.yaml"), GOOD.replace("kind: slack", "kind: webhook")).unwrap();
     let (config, faults) = config::load(&home.path("jobrelay.yaml"), &variables());
