@@ -96,7 +96,8 @@ impl Pace {
     pub async fn next(&mut self, gap: Duration) {
         let eased = self.last.map(|last| last + gap);
         let full = self.answered.front().filter(|_| self.answered.len() >= self.messages).map(|oldest| *oldest + self.per);
-        if let Some(until) = self.not_before.take().max(eased).max(full) {
+        // A timer is whole milliseconds: even one for a moment that is past would hold each message up by one.
+        if let Some(until) = self.not_before.take().max(eased).max(full).filter(|until| *until > Instant::now()) {
             // Put back, should whoever waits here go away.
             self.not_before = Some(until);
             tokio::time::sleep_until(until).await;
@@ -175,6 +176,14 @@ mod tests {
     async fn unlimited_never_waits() {
         let times = times(Rate::Unlimited, 1_000).await;
         assert_eq!(times[0], times[999]);
+        let mut pace = Pace::new(Rate::Unlimited, None);
+        for _ in 0..1_000 {
+            pace.next(Duration::ZERO).await;
+            tokio::time::advance(Duration::from_micros(100)).await;
+            let began = Instant::now();
+            pace.next(Duration::ZERO).await;
+            assert_eq!(Instant::now(), began, "the last message went out just before");
+        }
     }
 
     #[tokio::test(start_paused = true)]
