@@ -97,6 +97,14 @@ pub async fn run(config: Config, clock: Arc<dyn Clock>, stop: CancellationToken,
     let serving = tokio::spawn(Arc::clone(&server).run(listener, served.clone()));
     tracing::info!(%address, "listening");
 
+    let told = tokio::spawn({
+        // At once, also in the middle of a reload.
+        let (stop, server) = (stop.clone(), Arc::clone(&server));
+        async move {
+            stop.cancelled().await;
+            server.stopping.store(true, Ordering::Relaxed);
+        }
+    });
     let failure = loop {
         match event(&stop, &mut shift, &*premises.store, &path, reload.as_ref()).await {
             Event::Stop => break None,
@@ -106,6 +114,10 @@ pub async fn run(config: Config, clock: Arc<dyn Clock>, stop: CancellationToken,
                 Some(prepared) => {
                     // All at once: no job is judged, and no message sent, by half a config.
                     shift.end().await;
+                    if stop.is_cancelled() {
+                        shift = Shift::none();
+                        break None;
+                    }
                     match Shift::begin(prepared, &premises).await {
                         Ok(next) => shift = next,
                         Err(why) => return Err(why),
@@ -122,6 +134,7 @@ pub async fn run(config: Config, clock: Arc<dyn Clock>, stop: CancellationToken,
     }
     shift.end().await;
     served.cancel();
+    told.abort();
     answered(serving).await;
     tracing::info!("stopped");
     failure.map_or(Ok(()), Err)

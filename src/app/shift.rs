@@ -131,6 +131,11 @@ impl Shift {
         Ok(Self { loops, stop })
     }
 
+    /// No loops: for whoever is told to stop between two configs.
+    pub fn none() -> Self {
+        Self { loops: JoinSet::new(), stop: CancellationToken::new() }
+    }
+
     /// Ends the loops; sends under way are finished and recorded first.
     pub async fn end(mut self) {
         self.stop.cancel();

@@ -302,3 +302,24 @@ async fn the_built_in_words_in_place_of_refused_ones_keep_to_the_rate() {
     assert!(taken[1].at - taken[0].at >= Duration::from_secs(2), "{:?}", taken[1].at - taken[0].at);
     service.kill().await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_stop_in_the_middle_of_a_reload_is_a_stop() {
+    let world = World::new("").await;
+    let mut slow = Answer::new(200, "");
+    slow.delay = Duration::from_secs(6);
+    world.second.always(slow);
+    let service = world.start().await;
+    world.fail("Scan-1");
+    world.fail("Scan-2");
+    world.second.holds(1).await;
+    let pid = service.pid().to_string();
+    let signal = |name: &str| assert!(std::process::Command::new("kill").args([name, &pid]).status().unwrap().success());
+    signal("-HUP");
+    tokio::time::sleep(Duration::from_millis(300)).await;
+    signal("-TERM");
+    tokio::time::sleep(Duration::from_millis(300)).await;
+    assert_eq!(service.get("/readyz").await.0, 503);
+    assert_eq!(service.stop().await, 0);
+    assert_eq!(world.second.taken().len(), 1, "no other send was begun");
+}
