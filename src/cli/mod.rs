@@ -50,7 +50,7 @@ pub struct Cli {
 
     /// What is logged: error, warn, info, debug or trace, or a filter as in RUST_LOG [default: info; for the demo, warn]
     ///
-    /// At every level it is what the program itself says: the libraries it is made of would show addresses and tokens.
+    /// At every level it is what the program itself says: what its libraries would add is not known to be free of secrets.
     #[arg(long, global = true, env = "RUST_LOG", value_name = "LEVEL", help_heading = EVERYWHERE)]
     log_level: Option<String>,
 
@@ -156,7 +156,7 @@ pub fn main() -> ExitCode {
         return ExitCode::from(2);
     };
     let log = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).log_internal_errors(false);
-    // Whatever was asked for: a library at its most talkative writes out requests, and with them addresses, headers and tokens.
+    // Whatever was asked for: no one here can promise what a library, or its next version, writes of a request at its most talkative.
     let own = filter_fn(|said| is_own(said.target()));
     match cli.log_format {
         LogFormat::Text => {
@@ -248,4 +248,19 @@ fn exit(result: Result<ExitCode, String>) -> ExitCode {
         say(format_args!("error: {why}"));
         ExitCode::FAILURE
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_the_programs_own_lines_are_logged() {
+        for own in ["jobrelay", "jobrelay::http", module_path!()] {
+            assert!(is_own(own), "{own}");
+        }
+        for other in ["reqwest::connect", "hyper_util::client", "rustls::client", "log", "jobrelayx", "x::jobrelay", ""] {
+            assert!(!is_own(other), "{other}");
+        }
+    }
 }
