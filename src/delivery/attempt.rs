@@ -109,6 +109,8 @@ impl Courier {
         for (at, target) in targets.iter().enumerate() {
             let gap = standing.breaker.ease();
             tokio::select! {
+                // Told to stop, it begins nothing more, however due that is.
+                biased;
                 () = stop.cancelled() => return Ok(None),
                 () = standing.pace.next(gap) => {}
             }
@@ -222,6 +224,8 @@ impl Courier {
         *payload = plain;
         pace.answered();
         tokio::select! {
+            // Told to stop, it begins nothing more, however due that is.
+            biased;
             () = stop.cancelled() => return None,
             () = pace.next(Duration::ZERO) => {}
         }
