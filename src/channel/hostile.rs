@@ -9,7 +9,7 @@ use serde_json::json;
 use super::{Channel, Common, Kind, Payload, Tools, Wording};
 use crate::{
     document::{Faults, Fields, Source, parse},
-    domain::{Alert, Category, Job, JobType, Name, Notice, Notification, NotificationKind, RuleFacts, Severity, State},
+    domain::{Category, Job, JobType, Name, Notice, Notification, NotificationKind, RuleFacts, Severity, State},
     http::Http,
     template::Templates,
 };
@@ -103,22 +103,8 @@ fn of_alerts() -> impl Strategy<Value = Notification> {
 
 pub fn notification(kind: NotificationKind, rule: &RuleFacts, jobs: Vec<Job>, more: u64) -> Notification {
     let total = jobs.len() as u64 + more;
-    let alerts = (1..).zip(jobs).map(|(id, job)| Alert { id, run: 1, rule: rule.clone(), job, created: now() }).collect();
-    Notification {
-        id: 1,
-        key: "ntf_0123456789abcdef".into(),
-        channel: Name::from("oncall"),
-        kind,
-        rule: rule.clone(),
-        alerts,
-        notice: None,
-        undelivered: None,
-        total,
-        created: now(),
-        attempts: 0,
-        waited: Duration::ZERO,
-        ended: Vec::new(),
-    }
+    let (key, channel) = ("ntf_0123456789abcdef".into(), Name::from("oncall"));
+    Notification { key, channel, total, ..Notification::sample(kind, rule, jobs, now()) }
 }
 
 /// A source that could not be read for a quarter of an hour, or can be again.

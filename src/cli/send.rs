@@ -7,7 +7,7 @@ use crate::{
     channel::{Channel, Envelope, Tools, Wording},
     clock::Clock,
     config::Config,
-    domain::{Alert, Category, Job, JobType, Name, Notification, NotificationKind, Outcome, RuleFacts, Severity, State},
+    domain::{Category, Job, JobType, Name, Notification, NotificationKind, Outcome, RuleFacts, Severity, State},
     http::Http,
     store::{
         JobFilter, Store,
@@ -68,7 +68,7 @@ async fn send(args: &Args, config: &Config) -> Result<ExitCode, String> {
         Some(id) => stored_job(config, id).await?,
         None => sample_job(config),
     };
-    let notification = sample(channel.name.clone(), rule, job);
+    let notification = sample(channel.name.clone(), &rule, job);
     let tools = Tools { http: Http::new()?, templates: Arc::clone(&config.templates), public_url: config.server.public_url.clone() };
     let live =
         channel.settings.connect(&channel.name, &channel.common, &tools).map_err(|why| format!("channel {}: {why}", channel.name))?;
@@ -132,22 +132,8 @@ fn sample_job(config: &Config) -> Job {
     }
 }
 
-fn sample(channel: Name, rule: RuleFacts, job: Job) -> Notification {
-    let now = SystemClock.now();
-    Notification {
-        id: 0,
-        // No two samples are the same message, or a receiver that drops repeats would show only the first.
-        key: format!("msg_sample_{:032x}", rand::random::<u128>()),
-        channel,
-        kind: NotificationKind::Alert,
-        rule: rule.clone(),
-        alerts: vec![Alert { id: 0, run: 1, rule, job, created: now }],
-        notice: None,
-        undelivered: None,
-        total: 1,
-        created: now,
-        attempts: 0,
-        waited: Duration::ZERO,
-        ended: Vec::new(),
-    }
+fn sample(channel: Name, rule: &RuleFacts, job: Job) -> Notification {
+    // No two samples are the same message, or a receiver that drops repeats would show only the first.
+    let key = format!("msg_sample_{:032x}", rand::random::<u128>());
+    Notification { id: 0, key, channel, ..Notification::sample(NotificationKind::Alert, rule, vec![job], SystemClock.now()) }
 }

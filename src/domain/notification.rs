@@ -5,7 +5,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use super::{Alert, Name, RuleFacts, Severity};
+use super::{Alert, Job, Name, RuleFacts, Severity};
 
 /// What kind of message it is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize)]
@@ -101,6 +101,30 @@ pub struct Notification {
     pub waited: Duration,
     /// The recipients that need no further attempt (only mail has more than one recipient).
     pub ended: Vec<TargetEnd>,
+}
+
+impl Notification {
+    /// One that is not from the store and was never tried: a sample about these jobs, of one rule.
+    #[must_use]
+    pub fn sample(kind: NotificationKind, rule: &RuleFacts, jobs: Vec<Job>, created: Timestamp) -> Self {
+        let total = jobs.len() as u64;
+        let alerts = (1..).zip(jobs).map(|(id, job)| Alert { id, run: 1, rule: rule.clone(), job, created }).collect();
+        Self {
+            id: 1,
+            key: "sample_1".into(),
+            channel: Name::from("sample"),
+            kind,
+            rule: rule.clone(),
+            alerts,
+            notice: None,
+            undelivered: None,
+            total,
+            created,
+            attempts: 0,
+            waited: Duration::ZERO,
+            ended: Vec::new(),
+        }
+    }
 }
 
 /// One recipient of a channel: an address for mail; the one destination, with an empty name, for every other kind.

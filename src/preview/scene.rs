@@ -1,11 +1,11 @@
 //! What is put into words: one job, a few, very many, names that mean harm, and a trouble that begins and is over.
 
-use std::{collections::BTreeMap, time::Duration};
+use std::collections::BTreeMap;
 
 use jiff::{SignedDuration, Timestamp};
 use serde_json::Value;
 
-use crate::domain::{Alert, Category, Job, JobType, Name, Notice, Notification, NotificationKind, RuleFacts, Severity, State, Undelivered};
+use crate::domain::{Category, Job, JobType, Name, Notice, Notification, NotificationKind, RuleFacts, Severity, State, Undelivered};
 
 /// One message to be shown.
 pub struct Scene {
@@ -127,23 +127,8 @@ fn job(n: usize) -> Job {
 }
 
 fn alerts(kind: NotificationKind, rule: &RuleFacts, jobs: Vec<Job>) -> Notification {
-    let total = jobs.len() as u64;
-    let alerts = (1..).zip(jobs).map(|(id, job)| Alert { id, run: 1, rule: rule.clone(), job, created: now() }).collect();
-    Notification {
-        id: 1,
-        key: "msg_preview".into(),
-        channel: Name::from("preview"),
-        kind,
-        rule: rule.clone(),
-        alerts,
-        notice: None,
-        undelivered: None,
-        total,
-        created: now(),
-        attempts: 0,
-        waited: Duration::ZERO,
-        ended: Vec::new(),
-    }
+    let (key, channel) = ("msg_preview".into(), Name::from("preview"));
+    Notification { key, channel, ..Notification::sample(kind, rule, jobs, now()) }
 }
 
 fn notice(notice: Notice) -> Notification {

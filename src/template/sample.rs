@@ -1,11 +1,11 @@
 //! Sample notifications: what `check` renders every template with, and what `send` may send.
 
-use std::{collections::BTreeMap, time::Duration};
+use std::collections::BTreeMap;
 
 use jiff::{SignedDuration, Timestamp};
 use serde_json::Value;
 
-use crate::domain::{Alert, Category, Job, JobType, Name, Notice, Notification, NotificationKind, RuleFacts, Severity, State};
+use crate::domain::{Category, Job, JobType, Name, Notice, Notification, NotificationKind, RuleFacts, Severity, State};
 
 /// The time at which samples are rendered.
 pub(super) fn now() -> Timestamp {
@@ -88,20 +88,5 @@ fn job(number: i64, state: State) -> Job {
 }
 
 fn notification(kind: NotificationKind, rule: &RuleFacts, jobs: Vec<Job>, total: u64) -> Notification {
-    let alerts = (1..).zip(jobs).map(|(id, job)| Alert { id, run: 1, rule: rule.clone(), job, created: now() }).collect();
-    Notification {
-        id: 1,
-        key: "sample_1".into(),
-        channel: Name::from("sample"),
-        kind,
-        rule: rule.clone(),
-        alerts,
-        notice: None,
-        undelivered: None,
-        total,
-        created: now(),
-        attempts: 0,
-        waited: Duration::ZERO,
-        ended: Vec::new(),
-    }
+    Notification { total, ..Notification::sample(kind, rule, jobs, now()) }
 }
