@@ -25,6 +25,7 @@ pub mod intake;
 pub mod metrics;
 pub mod oauth;
 pub mod preview;
+pub mod rehearsal;
 pub mod rules;
 pub mod schedule;
 pub mod server;

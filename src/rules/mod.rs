@@ -16,6 +16,7 @@ mod read;
 mod rule;
 mod ruleset;
 mod source;
+mod turns;
 mod when;
 
 #[cfg(test)]

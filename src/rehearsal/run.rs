@@ -1,0 +1,96 @@
+//! The rehearsal: each profile by itself, then all of it in order of time.
+
+use std::{sync::Arc, time::Duration};
+
+use jiff::Timestamp;
+
+use super::{Course, Event, Raised, Watch, past::Profile};
+use crate::{
+    domain::{Job, Name, State},
+    rules::{Rule, RuleSet},
+};
+
+/// The least step of a job's times: what begins to hold past an age holds this much later.
+const STEP: Duration = Duration::from_micros(1);
+
+/// What would have happened in the time watched, in order of time; at one instant, by job and then by the rules' order.
+///
+/// A rule raises once on each run of a job. The work grows with the jobs, times the rules that may match each.
+#[must_use]
+pub fn run(rules: &RuleSet, courses: &[Course], watch: &Watch) -> Vec<Event> {
+    let ages = if rules.watches_running() { rules.turning_ages() } else { Vec::new() };
+    let mut raised: Vec<Raised> = Vec::new();
+    for profile in Profile::all(courses) {
+        let stage = Stage { rules, profile: &profile, ages: &ages, watch };
+        for course in &profile.courses {
+            stage.play(course, &mut raised);
+        }
+    }
+    // Within one job and instant the order is that in which the rules stand: the sort is stable.
+    raised.sort_by(|a, b| (a.at, a.job.finished, &a.job.id).cmp(&(b.at, b.job.finished, &b.job.id)));
+    raised.into_iter().map(Event::Raised).collect()
+}
+
+/// What the jobs of one profile are judged by.
+struct Stage<'s> {
+    rules: &'s RuleSet,
+    profile: &'s Profile<'s>,
+    /// The ages at which rules on running jobs turn, youngest first.
+    ages: &'s [Duration],
+    watch: &'s Watch,
+}
+
+impl Stage<'_> {
+    /// Adds what one run of a job raises.
+    fn play(&self, course: &Course, raised: &mut Vec<Raised>) {
+        let job = &course.job;
+        let mut alerted: Vec<Name> = Vec::new();
+        let mut add = |rules: Vec<Arc<Rule>>, job: &Arc<Job>, at: Timestamp| {
+            for rule in rules {
+                if !alerted.contains(&rule.name) {
+                    alerted.push(rule.name.clone());
+                    if at >= self.watch.from {
+                        raised.push(Raised { rule, job: Arc::clone(job), run: course.run, at });
+                    }
+                }
+            }
+        };
+        let end = if job.is_final() { job.finished.or(job.started) } else { None };
+        if self.rules.watches_running() && (course.watched || !job.is_final()) {
+            let running =
+                if job.is_final() { Arc::new(Job { state: State::Running, finished: None, ..Job::clone(job) }) } else { Arc::clone(job) };
+            for at in self.turns(&running, end) {
+                add(self.judge(&running, self.profile.by(at), at), &running, at);
+            }
+        }
+        if job.is_final() {
+            let at = end.unwrap_or(self.watch.to);
+            if at <= self.watch.to {
+                let past = if job.finished.is_some() { self.profile.before(job) } else { self.profile.by(at) };
+                add(self.judge(job, past, at), job, at);
+            }
+        }
+    }
+
+    /// The instants of a job's run at which a rule's answer may turn, in order: from its start on, before its end, and up to
+    /// the clock.
+    fn turns(&self, running: &Job, end: Option<Timestamp>) -> Vec<Timestamp> {
+        let within = |at: &Timestamp| end.is_none_or(|end| *at < end) && *at <= self.watch.to;
+        let Some(start) = running.started else {
+            // Of an unknown age, it is known to run only at the end.
+            return if end.is_none() { vec![self.watch.to] } else { Vec::new() };
+        };
+        let aged = |age: Duration| start.checked_add(age).ok();
+        let mut turns: Vec<Timestamp> = [Some(start)]
+            .into_iter()
+            .chain(self.ages.iter().flat_map(|age| [aged(*age), aged(age.saturating_add(STEP))]))
+            .map_while(|at| at.filter(within))
+            .collect();
+        turns.dedup();
+        turns
+    }
+
+    fn judge(&self, job: &Job, _past: &[Arc<Job>], at: Timestamp) -> Vec<Arc<Rule>> {
+        self.rules.judge(job, at)
+    }
+}
