@@ -10,6 +10,7 @@ mod finished;
 mod glob;
 mod index;
 mod limiter;
+mod missing;
 mod possible;
 mod profile;
 mod read;
@@ -25,8 +26,9 @@ mod tests;
 pub use condition::{CONDITIONS, Condition};
 pub use explain::{Explained, Finding, Verdict};
 pub use limiter::Limiter;
+pub use missing::{Missing, Standing, Told, Watch};
 pub use read::read;
-pub use rule::{Group, GroupBy, Limit, Missing, Rule};
+pub use rule::{Group, GroupBy, Limit, Rule};
 pub use ruleset::RuleSet;
 
 use crate::domain::Name;

@@ -4,14 +4,13 @@ use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use crate::{
     document::{Fault, Faults, Fields, Node, Place, Value, boolean, duration, text, text_list},
-    domain::{LONGEST, Name, RuleFacts, Severity, parse_duration},
+    domain::{Name, RuleFacts, Severity, parse_duration},
 };
 
 use super::{
     Group, GroupBy, Known, Limit, Missing, Rule, RuleSet,
     condition::unknown,
     possible::Possible,
-    profile::Patterns,
     rule::Trigger,
     when::{When, key_of},
 };
@@ -80,7 +79,7 @@ fn rule(node: &Node, known: &Known<'_>, names: &mut BTreeMap<String, Place>, fau
         }
         (None, Some(at)) => {
             not_yet(node, "missing", "this version watches for no missing job", faults);
-            missing_rule(at, faults).map(Trigger::Missing)
+            Missing::read(at, known, faults).map(Trigger::Missing)
         }
         (Some(_), Some(_)) => {
             faults.error(key_of(node, "missing"), "`missing` stands in place of `when`: a rule has one of them");
@@ -192,15 +191,6 @@ fn group(node: &Node, faults: &mut Faults) -> Option<Group> {
     let wait = fields.take("wait").map_or(Some(GROUP_WAIT), |at| duration(at, Duration::from_secs(1)..=LONGEST_GROUP_WAIT, faults));
     fields.finish(faults);
     Some(Group { by, wait: wait? }).filter(|group| !group.by.is_empty())
-}
-
-fn missing_rule(node: &Node, faults: &mut Faults) -> Option<Missing> {
-    let mut fields = Fields::open(node, "a mapping with `profile`, `every` and `grace`", faults)?;
-    let profile = fields.require("profile", faults).and_then(|at| Patterns::read(at, faults));
-    let every = fields.require("every", faults).and_then(|at| duration(at, Duration::from_secs(1)..=LONGEST, faults));
-    let grace = fields.take("grace").map_or(Some(Duration::ZERO), |at| duration(at, Duration::ZERO..=LONGEST, faults));
-    fields.finish(faults);
-    Some(Missing { profile: profile?, every: every?, grace: grace? })
 }
 
 fn labels(node: &Node, faults: &mut Faults) -> BTreeMap<String, String> {

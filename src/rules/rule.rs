@@ -4,7 +4,7 @@ use std::{sync::Arc, time::Duration};
 
 use crate::domain::{Job, Name, RuleFacts};
 
-use super::{profile::Patterns, when::When};
+use super::{missing::Missing, when::When};
 
 /// One rule, compiled.
 #[derive(Debug)]
@@ -33,7 +33,7 @@ pub(super) enum Trigger {
 }
 
 impl Rule {
-    /// `missing: {profile, every, grace}`, of a rule that has it in place of `when`.
+    /// `missing: {profile, every, grace, source}`, of a rule that has it in place of `when`.
     #[must_use]
     pub const fn missing(&self) -> Option<&Missing> {
         match &self.trigger {
@@ -96,22 +96,4 @@ impl GroupBy {
     /// All, with the words that rules write.
     pub const ALL: &'static [(&'static str, Self)] =
         &[("source", Self::Source), ("profile", Self::Profile), ("state", Self::State), ("type", Self::Type), ("category", Self::Category)];
-}
-
-/// `missing: {profile, every, grace}`: a notice when no such job has finished in time.
-#[derive(Debug)]
-pub struct Missing {
-    pub(super) profile: Patterns,
-    /// The longest time from one job's end to the next one's.
-    pub every: Duration,
-    /// How much longer to wait before saying so.
-    pub grace: Duration,
-}
-
-impl Missing {
-    /// Whether a job of this scan profile counts.
-    #[must_use]
-    pub fn awaits(&self, profile: &str) -> bool {
-        self.profile.matches(profile)
-    }
 }

@@ -32,6 +32,12 @@ impl Test for OneOf {
 }
 
 pub(super) fn read(node: &Node, known: &Known<'_>, faults: &mut Faults) -> Option<Box<dyn Test>> {
+    let sources = names(node, known, faults);
+    (!sources.is_empty()).then(|| Box::new(OneOf(sources)) as Box<dyn Test>)
+}
+
+/// One source's name or a list of them, in the file's order, none twice.
+pub(super) fn names(node: &Node, known: &Known<'_>, faults: &mut Faults) -> Vec<Name> {
     let mut sources = Vec::new();
     for (item, written) in text_list(node, faults) {
         match known.sources.iter().find(|name| name.as_str() == written) {
@@ -43,5 +49,5 @@ pub(super) fn read(node: &Node, known: &Known<'_>, faults: &mut Faults) -> Optio
             }
         }
     }
-    (!sources.is_empty()).then(|| Box::new(OneOf(sources)) as Box<dyn Test>)
+    sources
 }

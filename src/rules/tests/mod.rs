@@ -3,6 +3,7 @@
 mod faults;
 mod index;
 mod judging;
+mod missing;
 mod warnings;
 
 use std::{path::PathBuf, sync::Arc, time::Duration};
