@@ -23,6 +23,8 @@ pub enum Topic {
     RowsUnreadable(Name),
     /// A channel refuses every message.
     ChannelRefused(Name),
+    /// A channel takes nothing: it answers 5xx, not in time, or not at all.
+    ChannelDown(Name),
     /// The store can't be written.
     StoreUnwritable,
 }
@@ -35,8 +37,8 @@ impl Topic {
             let name = || name.clone();
             [Self::SourceDown(name()), Self::CredentialsRefused(name()), Self::SweepIncomplete(name()), Self::RowsUnreadable(name())]
         };
-        let of_channels = channels.iter().cloned().map(Self::ChannelRefused);
-        sources.iter().flat_map(of_source).chain(of_channels).chain([Self::StoreUnwritable]).collect()
+        let of_channel = |name: &Name| [Self::ChannelRefused(name.clone()), Self::ChannelDown(name.clone())];
+        sources.iter().flat_map(of_source).chain(channels.iter().flat_map(of_channel)).chain([Self::StoreUnwritable]).collect()
     }
 
     /// Its kind, for metrics.
@@ -48,6 +50,7 @@ impl Topic {
             Self::SweepIncomplete(_) => "sweep_incomplete",
             Self::RowsUnreadable(_) => "rows_unreadable",
             Self::ChannelRefused(_) => "channel_refused",
+            Self::ChannelDown(_) => "channel_down",
             Self::StoreUnwritable => "store_unwritable",
         }
     }
@@ -61,6 +64,7 @@ impl Topic {
             Self::SweepIncomplete(name) => format!("source {name} incomplete"),
             Self::RowsUnreadable(name) => format!("source {name} rows unreadable"),
             Self::ChannelRefused(name) => format!("channel {name} refused"),
+            Self::ChannelDown(name) => format!("channel {name} down"),
             Self::StoreUnwritable => "store unwritable".into(),
         }
     }
@@ -73,7 +77,8 @@ impl Topic {
             | Self::CredentialsRefused(name)
             | Self::SweepIncomplete(name)
             | Self::RowsUnreadable(name)
-            | Self::ChannelRefused(name) => Some(name),
+            | Self::ChannelRefused(name)
+            | Self::ChannelDown(name) => Some(name),
             Self::StoreUnwritable => None,
         }
     }

@@ -8,13 +8,13 @@ use tokio_util::sync::CancellationToken;
 use super::{NEVER, Premises, STOP_WITHIN};
 use crate::{
     channel::{Channel, Tools},
-    config::{ChannelConfig, Config, NoticesConfig, SourceConfig},
+    config::{CHANNEL_DOWN_AFTER, ChannelConfig, Config, NoticesConfig, SourceConfig},
     delivery::Courier,
     domain::Name,
     health::Topic,
     intake::{Habits, Intake, Limits},
     rules::RuleSet,
-    schedule::{Notices, RollUps},
+    schedule::{Notices, Patience, RollUps},
     source::Feed,
     wake::Wake,
 };
@@ -113,7 +113,12 @@ impl Shift {
             };
             loops.spawn(courier.recalled().run(stop.clone()));
         }
-        let (notify, source_down_after) = prepared.notices.map_or_else(|| (Vec::new(), NEVER), |n| (n.notify, n.source_down_after));
+        let (notify, patience) = match prepared.notices {
+            Some(notices) => {
+                (notices.notify, Patience { source_down: notices.source_down_after, channel_down: notices.channel_down_after })
+            }
+            None => (Vec::new(), Patience { source_down: NEVER, channel_down: CHANNEL_DOWN_AFTER }),
+        };
         let notices = Notices {
             health: Arc::clone(health),
             store: Arc::clone(store),
@@ -121,7 +126,7 @@ impl Shift {
             topics: Topic::all(&sources, &channels),
             notify,
             fallbacks,
-            source_down_after,
+            patience,
             wake: Arc::clone(&wake),
         };
         loops.spawn(notices.run(stop.clone()));

@@ -124,7 +124,7 @@ const TAIL: &str = "\
 #   timeout: 15s                  # for one attempt
 #   give_up_after: 14d            # how long a message is tried
 
-# notices: { notify: [oncall], source_down_after: 15m }   # who is told when the watch itself is in trouble
+# notices: { notify: [oncall], source_down_after: 15m, channel_down_after: 15m }   # who is told when the watch itself is in trouble
 
 server:
   listen: 127.0.0.1:8080          # health checks and metrics; 127.0.0.1:0 takes a free port

@@ -24,6 +24,10 @@ const FIELDS: usize = 5;
 /// How long a source may be down before someone is told.
 const DOWN_AFTER: std::ops::RangeInclusive<Duration> = Duration::from_secs(60)..=Duration::from_secs(7 * 24 * 3600);
 const DOWN_AFTER_DEFAULT: Duration = Duration::from_secs(15 * 60);
+/// How long a channel may take nothing before someone is told; what it refuses for good is told at once.
+const CHANNEL_DOWN: std::ops::RangeInclusive<Duration> = Duration::from_secs(1)..=Duration::from_secs(7 * 24 * 3600);
+/// The same where nothing is said: a fallback is told also where no `notices` are asked for.
+pub const CHANNEL_DOWN_AFTER: Duration = Duration::from_secs(15 * 60);
 
 /// Reads one digest.
 pub fn digest(name: &Name, node: &Node, known: &Known<'_>, faults: &mut Faults) -> Option<DigestConfig> {
@@ -43,8 +47,9 @@ pub fn notices(node: &Node, known: &[Name], faults: &mut Faults) -> Option<Notic
     let mut fields = Fields::open(node, "the notices' settings", faults)?;
     let notify = fields.require("notify", faults).map(|node| channels(node, known, faults));
     let source_down_after = optional(&mut fields, "source_down_after", DOWN_AFTER, DOWN_AFTER_DEFAULT, faults);
+    let channel_down_after = optional(&mut fields, "channel_down_after", CHANNEL_DOWN, CHANNEL_DOWN_AFTER, faults);
     fields.finish(faults);
-    Some(NoticesConfig { notify: notify?, source_down_after: source_down_after? })
+    Some(NoticesConfig { notify: notify?, source_down_after: source_down_after?, channel_down_after: channel_down_after? })
 }
 
 /// Warns that what was read is not acted on.

@@ -24,6 +24,7 @@ use crate::{
     template::Templates,
 };
 
+pub use digests::CHANNEL_DOWN_AFTER;
 pub use environment::ProcessEnvironment;
 pub use load::{PLACEHOLDER, load};
 pub use report::{Listed, listing, report};
@@ -109,6 +110,8 @@ pub struct NoticesConfig {
     pub notify: Vec<Name>,
     /// How long a source may be unreadable before someone is told.
     pub source_down_after: Duration,
+    /// How long a channel may take nothing before someone is told.
+    pub channel_down_after: Duration,
 }
 
 /// The `server` part.

@@ -170,10 +170,14 @@ impl Courier {
                 tracing::error!(%channel, notification = id, %answer, "the channel refuses messages: they are held, and it is tried every hour");
             }
             self.health.trouble(Topic::ChannelRefused(channel.clone()), answer, moment.now);
-        } else if standing.breaker.is_shut() {
-            tracing::debug!(%channel, notification = id, %answer, "still not delivered");
+            self.health.fine(&Topic::ChannelDown(channel.clone()));
         } else {
-            tracing::warn!(%channel, notification = id, %answer, "not delivered; it will be tried again, and what comes after it waits");
+            if standing.breaker.is_shut() {
+                tracing::debug!(%channel, notification = id, %answer, "still not delivered");
+            } else {
+                tracing::warn!(%channel, notification = id, %answer, "not delivered; it will be tried again, and what comes after it waits");
+            }
+            self.health.trouble(Topic::ChannelDown(channel.clone()), answer, moment.now);
         }
         standing.breaker.failed(trouble, moment, rand::random(), |wait| self.clock.passes_in(wait));
         standing.count_at = moment.at;
@@ -185,6 +189,8 @@ impl Courier {
 
     /// The channel answers. Whether it was in trouble until now.
     fn opened(&self, standing: &mut Standing) -> bool {
+        // In this order: whoever looks between the two must not take a refused channel for one that is only down.
+        self.health.fine(&Topic::ChannelDown(self.name.clone()));
         self.health.fine(&Topic::ChannelRefused(self.name.clone()));
         let was_shut = standing.breaker.answered(Instant::now());
         if was_shut {

@@ -83,11 +83,18 @@ struct Rest {
 }
 
 impl Courier {
-    /// Puts on the board that the channel refused everything when the program last ran: that is not over because it starts.
+    /// Puts on the board how the channel stood when the program last ran: a trouble is not over because the program starts, and
+    /// what ended as the program died is over all the same.
     #[must_use]
     pub fn recalled(self) -> Self {
-        if self.line.refused {
-            self.health.trouble(Topic::ChannelRefused(self.name.clone()), &self.line.answer, self.clock.now());
+        let topics = [Topic::ChannelDown(self.name.clone()), Topic::ChannelRefused(self.name.clone())];
+        for topic in topics {
+            let lasts = self.line.failed > 0 && self.line.refused == matches!(topic, Topic::ChannelRefused(_));
+            if lasts {
+                self.health.trouble(topic, &self.line.answer, self.clock.now());
+            } else if self.line.failed == 0 {
+                self.health.fine(&topic);
+            }
         }
         self
     }

@@ -6,7 +6,7 @@ mod roll_ups;
 
 use std::time::Duration;
 
-pub use notices::Notices;
+pub use notices::{Notices, Patience};
 pub use roll_ups::RollUps;
 
 /// How long to wait when the store could not be written.

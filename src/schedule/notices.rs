@@ -1,14 +1,17 @@
 //! Notices about the watch itself: each told once when it begins, and once when it is over.
 
+mod words;
+
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use jiff::Timestamp;
 use tokio_util::sync::CancellationToken;
 
+use self::words::{after_unwritable, begins, forgotten, over};
 use super::STORE_RETRY;
 use crate::{
     clock::Clock,
-    domain::{Name, Notice, Severity},
+    domain::{Name, Notice},
     health::{Health, Topic, Trouble},
     store::{Store, StoreError},
     wake::Wake,
@@ -16,8 +19,29 @@ use crate::{
 
 /// How often the board is looked at although nothing changed: a source counts as down only after a while.
 const LOOK_AGAIN: Duration = Duration::from_secs(10);
-/// Troubles that may pass by themselves are told only after so long: one odd sweep is no news.
+/// A list that is read only in part is told of only after so long: one odd sweep is no news.
 const LASTING: Duration = Duration::from_secs(5 * 60);
+
+/// How long the troubles that may pass by themselves must last before anyone is told.
+#[derive(Debug, Clone, Copy)]
+pub struct Patience {
+    /// Of a source that can't be read.
+    pub source_down: Duration,
+    /// Of a channel that takes nothing.
+    pub channel_down: Duration,
+}
+
+impl Patience {
+    const fn with(self, topic: &Topic) -> Duration {
+        match topic {
+            Topic::SourceDown(_) => self.source_down,
+            Topic::ChannelDown(_) => self.channel_down,
+            Topic::SweepIncomplete(_) => LASTING,
+            // These do not pass by themselves.
+            Topic::CredentialsRefused(_) | Topic::RowsUnreadable(_) | Topic::ChannelRefused(_) | Topic::StoreUnwritable => Duration::ZERO,
+        }
+    }
+}
 
 /// Tells whom it concerns of the watch's own troubles.
 pub struct Notices {
@@ -31,10 +55,10 @@ pub struct Notices {
     pub topics: Vec<Topic>,
     /// Whom to tell; empty where the config has no `notices`.
     pub notify: Vec<Name>,
-    /// The channels that stand in for others: each is told, beside those, of the refusal of the one it stands in for.
+    /// The channels that stand in for others: each is told, beside those, of the trouble of the one it stands in for.
     pub fallbacks: BTreeMap<Name, Name>,
-    /// How long a source may be down before someone is told.
-    pub source_down_after: Duration,
+    /// How long a trouble may last before someone is told.
+    pub patience: Patience,
     /// Whom to wake.
     pub wake: Arc<Wake>,
 }
@@ -83,8 +107,13 @@ impl Notices {
             // What is no longer watched is in nobody's way: there is no end to be told.
             self.store.tell(forgotten(topic), Vec::new(), now).await?;
         }
-        for (topic, notice) in decide(&self.topics, &known, &told, self.source_down_after, now) {
-            self.tell(notice, topic, now).await?;
+        for (topic, step) in decide(&self.topics, &known, &told, self.patience, now) {
+            match step {
+                Step::Tell(notice) => self.tell(notice, topic, now).await?,
+                Step::Forget => {
+                    self.store.tell(forgotten(&topic.words()), Vec::new(), now).await?;
+                }
+            }
         }
         Ok(())
     }
@@ -111,124 +140,58 @@ impl Notices {
     }
 }
 
-/// Who is told: a channel is not told of its own refusal while it lasts, unless there is no one else to tell.
+/// Who is told: a channel is not told of its own trouble while it lasts, unless there is no one else to tell.
 /// Its fallback is told in any case.
 fn audience(notify: &[Name], fallbacks: &BTreeMap<Name, Name>, about: &Topic, over: bool) -> Vec<Name> {
-    let fallback = match about {
-        Topic::ChannelRefused(refused) => fallbacks.get(refused).filter(|fallback| !notify.contains(fallback)),
+    let deaf = match about {
+        Topic::ChannelRefused(channel) | Topic::ChannelDown(channel) => Some(channel),
         _ => None,
     };
-    let deaf = |name: &Name| !over && matches!(about, Topic::ChannelRefused(refused) if refused == name);
-    let hearing: Vec<Name> = notify.iter().filter(|name| !deaf(name)).chain(fallback).cloned().collect();
+    let fallback = deaf.and_then(|channel| fallbacks.get(channel)).filter(|fallback| !notify.contains(fallback));
+    let hears = |name: &&Name| over || deaf != Some(*name);
+    let hearing: Vec<Name> = notify.iter().filter(hears).chain(fallback).cloned().collect();
     if hearing.is_empty() { notify.to_vec() } else { hearing }
 }
 
-/// What to tell now, given what is known and what has been told: pure.
+/// What is to be done about a topic.
+#[derive(Debug, PartialEq, Eq)]
+enum Step {
+    /// Tell of its beginning or its end.
+    Tell(Notice),
+    /// Forget that it was told of: a worse trouble has taken its place, and that one's end will be told.
+    Forget,
+}
+
+/// What to do now, given what is known and what has been told: pure.
 fn decide<'t>(
     topics: &'t [Topic],
     known: &BTreeMap<Topic, Option<Trouble>>,
     told: &BTreeMap<String, Timestamp>,
-    source_down_after: Duration,
+    patience: Patience,
     now: Timestamp,
-) -> Vec<(&'t Topic, Notice)> {
-    let notice = |topic| match (known.get(topic)?, told.get(&topic.words())) {
-        (Some(trouble), None) => {
-            let lasts = Duration::try_from(now.duration_since(trouble.since)).unwrap_or_default();
-            (lasts >= patience(topic, source_down_after)).then(|| begins(topic, trouble))
+) -> Vec<(&'t Topic, Step)> {
+    let step = |topic: &Topic| {
+        let told = told.get(&topic.words());
+        if is_superseded(topic, known) {
+            return told.map(|_| Step::Forget);
         }
-        (None, Some(since)) => Some(over(topic, *since)),
-        (Some(_), Some(_)) | (None, None) => None,
-    };
-    topics.iter().filter_map(|topic| Some((topic, notice(topic)?))).collect()
-}
-
-/// How long it must last before anyone is told.
-const fn patience(topic: &Topic, source_down_after: Duration) -> Duration {
-    match topic {
-        Topic::SourceDown(_) => source_down_after,
-        Topic::SweepIncomplete(_) => LASTING,
-        // These do not pass by themselves.
-        Topic::CredentialsRefused(_) | Topic::RowsUnreadable(_) | Topic::ChannelRefused(_) | Topic::StoreUnwritable => Duration::ZERO,
-    }
-}
-
-fn begins(topic: &Topic, trouble: &Trouble) -> Notice {
-    let why = &trouble.why;
-    let (title, text, severity) = match topic {
-        Topic::SourceDown(name) => (
-            format!("{name} can't be read"),
-            format!(
-                "The job list of {name} can't be read. No scan of it can be relayed meanwhile; what ends is found when it is back. The last answer: {why}"
-            ),
-            Severity::Critical,
-        ),
-        Topic::CredentialsRefused(name) => (
-            format!("{name} refuses the credentials"),
-            format!(
-                "The app registration's secret or certificate for {name} is no longer accepted: it may have expired. Make a new one in AvePoint Online Services under App registrations, set it, and restart jobrelay (SIGHUP will do where it is read from a file). No scan of {name} is relayed until then; what ends is found afterwards. The answer: {why}"
-            ),
-            Severity::Critical,
-        ),
-        Topic::SweepIncomplete(name) => (
-            format!("The job list of {name} can be read only in part"),
-            format!("Scans further down the list of {name} may not be seen: {why}"),
-            Severity::Warning,
-        ),
-        Topic::RowsUnreadable(name) => (
-            format!("Jobs of {name} can't be read"),
-            format!(
-                "The job list of {name} holds entries that make no sense to this program. They are kept as they came, and all others are relayed. The reason: {why}"
-            ),
-            Severity::Warning,
-        ),
-        Topic::ChannelRefused(name) => (
-            format!("The channel {name} refuses messages"),
-            format!(
-                "Everything for {name} is held, nothing is lost, and it is tried again every hour. Its address may be gone or its password changed: mend it, then see `jobrelay deliveries --channel {name}`. Its answer: {why}"
-            ),
-            Severity::Critical,
-        ),
-        Topic::StoreUnwritable => (
-            "The store could not be written".into(),
-            format!(
-                "Nothing could be written to disk, so nothing was taken in and nothing sent: {why}. Make room or mend the disk, so that it does not happen again."
-            ),
-            Severity::Critical,
-        ),
-    };
-    Notice { topic: topic.words(), title, text, since: Some(whole_second(trouble.since)), severity, over: false }
-}
-
-/// Nobody reads more of it, and so it is the same however the store keeps it.
-fn whole_second(at: Timestamp) -> Timestamp {
-    Timestamp::from_second(at.as_second()).unwrap_or(at)
-}
-
-fn over(topic: &Topic, since: Timestamp) -> Notice {
-    const LATE: &str = "Nothing that ended meanwhile is lost: it is relayed now, late but once.";
-    let (title, text) = match topic {
-        Topic::SourceDown(name) => (format!("{name} can be read again"), LATE.into()),
-        Topic::CredentialsRefused(name) => (format!("{name} accepts the credentials again"), LATE.into()),
-        Topic::SweepIncomplete(name) => (format!("The job list of {name} is read whole again"), LATE.into()),
-        Topic::RowsUnreadable(name) => {
-            (format!("All jobs of {name} can be read again"), "The whole list was read, and every entry made sense.".into())
+        match (known.get(topic)?, told) {
+            (Some(trouble), None) => {
+                let lasts = Duration::try_from(now.duration_since(trouble.since)).unwrap_or_default();
+                (lasts >= patience.with(topic)).then(|| Step::Tell(begins(topic, trouble)))
+            }
+            (None, Some(since)) => Some(Step::Tell(over(topic, *since))),
+            (Some(_), Some(_)) | (None, None) => None,
         }
-        Topic::ChannelRefused(name) => {
-            (format!("The channel {name} takes messages again"), format!("What was held for {name} is sent now, in its order."))
-        }
-        Topic::StoreUnwritable => ("The store can be written again".into(), LATE.into()),
     };
-    Notice { topic: topic.words(), title, text, since: Some(whole_second(since)), severity: Severity::Info, over: true }
+    topics.iter().filter_map(|topic| Some((topic, step(topic)?))).collect()
 }
 
-/// The end of a topic that is no longer watched, for the store alone.
-fn forgotten(words: &str) -> Notice {
-    Notice { topic: words.to_owned(), title: String::new(), text: String::new(), since: None, severity: Severity::Info, over: true }
-}
-
-/// A store that could not be written could not take a notice of it either: both ends are told when it is over.
-fn after_unwritable(trouble: &Trouble) -> [Notice; 2] {
-    [begins(&Topic::StoreUnwritable, trouble), over(&Topic::StoreUnwritable, trouble.since)]
+/// Whether a worse trouble is the matter, which says all there is to say: of a channel that refuses everything it is not also
+/// told that nothing gets through to it.
+fn is_superseded(topic: &Topic, known: &BTreeMap<Topic, Option<Trouble>>) -> bool {
+    let Topic::ChannelDown(name) = topic else { return false };
+    known.get(&Topic::ChannelRefused(name.clone())).is_some_and(Option::is_some)
 }
 
 #[cfg(test)]
@@ -244,6 +207,8 @@ mod tests {
     fn at(second: i64) -> Timestamp {
         Timestamp::from_second(1_800_000_000 + second).unwrap()
     }
+
+    const PATIENCE: Patience = Patience { source_down: Duration::from_secs(900), channel_down: Duration::from_secs(600) };
 
     /// What the board says of a topic.
     enum Board {
@@ -264,10 +229,13 @@ mod tests {
         };
         let told = told.then(|| (topic.words(), at(0))).into_iter().collect();
         let topics = Topic::all(&["contoso".into()], &["oncall".into()]);
-        let notices = decide(&topics, &known, &told, Duration::from_secs(900), at(now));
-        assert!(notices.iter().all(|(about, notice)| *about == topic && notice.since == Some(at(0)) && notice.topic == topic.words()));
-        let titles: Vec<&str> = notices.iter().map(|(_, notice)| notice.title.as_str()).collect();
-        assert_eq!(titles, expected);
+        let steps = decide(&topics, &known, &told, PATIENCE, at(now));
+        let titles = steps.iter().map(|(about, step)| {
+            let Step::Tell(notice) = step else { panic!("{step:?}") };
+            assert!(*about == topic && notice.since == Some(at(0)) && notice.topic == topic.words());
+            notice.title.as_str()
+        });
+        assert_eq!(titles.collect::<Vec<_>>(), expected);
     }
 
     #[test]
@@ -299,6 +267,24 @@ mod tests {
     }
 
     #[test]
+    fn a_channel_that_is_down_is_told_of_after_a_while_unless_it_refuses_everything() {
+        let [down, refused] = [Topic::ChannelDown("oncall".into()), Topic::ChannelRefused("oncall".into())];
+        check(&down, &Since(0), false, 599, &[]);
+        check(&down, &Since(0), false, 600, &["The channel oncall takes no messages"]);
+        check(&down, &Since(0), true, 5_000, &[]);
+        check(&down, &Fine, true, 5_060, &["The channel oncall is back"]);
+        let trouble = || Some(Trouble { since: at(0), why: "HTTP 404".into() });
+        for on_board in [None, Some(trouble()), Some(None)] {
+            let mut known = BTreeMap::from([(refused.clone(), trouble())]);
+            known.extend(on_board.map(|state| (down.clone(), state)));
+            let topics = std::slice::from_ref(&down);
+            assert_eq!(decide(topics, &known, &BTreeMap::new(), PATIENCE, at(5_000)), []);
+            let told = BTreeMap::from([(down.words(), at(0))]);
+            assert_eq!(decide(topics, &known, &told, PATIENCE, at(5_000)), [(&down, Step::Forget)]);
+        }
+    }
+
+    #[test]
     fn a_clock_set_back_tells_nothing_early() {
         check(&Topic::SourceDown("contoso".into()), &Since(0), false, -100_000, &[]);
     }
@@ -311,6 +297,7 @@ mod tests {
         assert_eq!(audience(&both, &none, &refused, false), both[1..]);
         assert_eq!(audience(&both, &none, &refused, true), both);
         assert_eq!(audience(&both[..1], &none, &refused, false), both[..1]);
+        assert_eq!(audience(&both, &none, &Topic::ChannelDown("a".into()), false), both[1..]);
         assert_eq!(audience(&both, &none, &Topic::ChannelRefused("c".into()), false), both);
         assert_eq!(audience(&both, &none, &Topic::SourceDown("a".into()), false), both);
     }
@@ -322,9 +309,11 @@ mod tests {
         let refused = Topic::ChannelRefused("a".into());
         assert_eq!(audience(&[], &fallbacks, &refused, false), b);
         assert_eq!(audience(&a, &fallbacks, &refused, false), b, "there is someone else to tell");
+        assert_eq!(audience(&[], &fallbacks, &Topic::ChannelDown("a".into()), false), b);
         assert_eq!(audience(&c, &fallbacks, &refused, false), [c, b].concat());
         assert_eq!(audience(&[], &fallbacks, &Topic::ChannelRefused("c".into()), false), []);
     }
+
     struct Hand(Mutex<Timestamp>);
 
     impl Clock for Hand {
@@ -347,7 +336,7 @@ mod tests {
                 topics: Topic::all(&["contoso".into()], &["oncall".into()]),
                 notify: vec!["oncall".into()],
                 fallbacks: BTreeMap::new(),
-                source_down_after: Duration::from_secs(900),
+                patience: PATIENCE,
                 wake: Arc::new(Wake::for_channels(["oncall".into()])),
             }
         };
@@ -385,16 +374,5 @@ mod tests {
         let notices = start();
         notices.health.fine(&down());
         assert_eq!(look(&notices, 13_000).await.len(), 3);
-    }
-
-    #[test]
-    fn each_topic_has_words_of_its_own_at_both_ends() {
-        let topics = Topic::all(&["contoso".into()], &["oncall".into()]);
-        let trouble = Trouble { since: at(0), why: "HTTP 503".into() };
-        let mut titles: Vec<String> = topics.iter().flat_map(|topic| [begins(topic, &trouble).title, over(topic, at(0)).title]).collect();
-        assert!(topics.iter().all(|topic| begins(topic, &trouble).text.contains("HTTP 503")));
-        titles.sort();
-        titles.dedup();
-        assert_eq!(titles.len(), topics.len() * 2);
     }
 }

@@ -91,7 +91,8 @@ fn the_good_one_is_read_as_it_stands() {
     assert_eq!(config.channels[0].common.timeout, Duration::from_secs(15));
     assert_eq!(config.storage.path, folder.path().join("jobs.db"));
     assert_eq!(config.digests[0].notify[0].as_str(), "oncall");
-    assert_eq!(config.notices.unwrap().source_down_after, Duration::from_secs(900));
+    let notices = config.notices.unwrap();
+    assert_eq!((notices.source_down_after, notices.channel_down_after), (Duration::from_secs(900), Duration::from_secs(900)));
     assert_eq!(config.rules.rules().len(), 1);
 }
 
@@ -160,6 +161,7 @@ fn each_mistake_is_told_where_it_stands() {
         ("notify: [oncall] }\nnotices", "notify: [] }\nnotices", vec!["15:76 the list is empty"]),
         ("notify: [oncall] }\nnotices", "notify: oncall, skip_empty: 1 }\nnotices", vec!["15:96 expected true or false, found a number"]),
         ("notices: { notify: [oncall] }", "notices: { notify: [oncall], source_down_after: 1s }", vec!["16:49 must be from 1m to 7d"]),
+        ("notices: { notify: [oncall] }", "notices: { notify: [oncall], channel_down_after: 8d }", vec!["16:50 must be from 1s to 7d"]),
         ("notices: { notify: [oncall] }", "notices: [oncall]", vec!["16:10 expected the notices' settings, found a list"]),
     ] {
         check(from, to, &expected);

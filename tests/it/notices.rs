@@ -21,10 +21,15 @@ struct World {
 impl World {
     /// Alerts go to the second channel, notices to both.
     async fn new() -> Self {
+        Self::with("").await
+    }
+
+    /// The same, with more said of the notices.
+    async fn with(notices: &str) -> Self {
         let (upstream, first, second) = (Upstream::start().await, Sink::start("").await, Sink::start("").await);
         let config = format!(
             "{}channels:\n  first: {{ kind: webhook, url: '{}' }}\n  second: {{ kind: webhook, url: '{}' }}\n\
-             notices: {{ notify: [first, second] }}\nserver: {{ listen: '127.0.0.1:0' }}\n",
+             notices: {{ notify: [first, second], {notices} }}\nserver: {{ listen: '127.0.0.1:0' }}\n",
             upstream.config(),
             first.url,
             second.url
@@ -139,6 +144,56 @@ async fn a_channel_that_refuses_is_told_of_elsewhere_and_so_is_its_end() {
     assert_eq!(titles(&world.second), ["The channel second takes messages again"], "it was not told of its own refusal");
     let alert = &world.second.taken()[1];
     assert_eq!(alert.json()["data"]["jobs"][0]["id"], "Scan-1", "what was held goes first");
+    service.kill().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_channel_that_stays_down_is_told_of_elsewhere_and_gives_way_to_its_refusal() {
+    const DOWN: &str = "The channel second takes no messages";
+    const BACK: &str = "The channel second is back";
+    let world = World::with("channel_down_after: 1s").await;
+    world.second.always(Answer::new(503, "busy"));
+    let service = world.home.start().await;
+    world.upstream.polled(1).await;
+    world.upstream.put(job("Scan-1", "scan sites", 3, 100, Some(0)));
+    let told = world.first.holds(1).await[0].json();
+    assert_eq!((&told["data"]["title"], &told["data"]["over"]), (&json!(DOWN), &json!(false)));
+    assert!(told["data"]["text"].as_str().unwrap().contains("HTTP 503"), "{told}");
+    assert_eq!(troubles(&service).await, ["channel second down"]);
+    assert_eq!(service.metric("jobrelay_trouble{kind=\"channel_down\",name=\"second\"}").await, Some(1.0));
+    world.recorded(1).await;
+    service.kill().await;
+
+    let asked = world.second.taken().len();
+    let service = world.home.start().await;
+    until("it is tried again", || world.second.taken().len() > asked).await;
+    world.upstream.polled(2).await;
+    assert_eq!(titles(&world.first), [DOWN], "a restart tells nothing twice");
+    let retry = || {
+        let held = world.deliveries().into_iter().find(|one| one["channel"] == "second" && one["outcome"] == "pending").unwrap();
+        world.home.stdout(&["deliveries", "retry", &held["id"].to_string()]);
+    };
+    world.second.always(Answer::new(200, ""));
+    retry();
+    world.first.holds(2).await;
+    until("the end is told on both", || titles(&world.second) == [BACK]).await;
+    assert_eq!(titles(&world.first), [DOWN, BACK]);
+
+    // Down, and then refusing: one trouble takes the other's place, and the end is that of the last.
+    world.second.always(Answer::new(503, "busy"));
+    world.upstream.put(job("Scan-2", "scan sites", 3, 200, Some(0)));
+    world.first.holds(3).await;
+    world.second.always(Answer::new(404, "gone"));
+    retry();
+    world.first.holds(4).await;
+    assert_eq!(troubles(&service).await, ["channel second refused"]);
+    world.second.always(Answer::new(200, ""));
+    retry();
+    world.first.holds(5).await;
+    world.recorded(7).await;
+    let refused = ["The channel second refuses messages", "The channel second takes messages again"];
+    assert_eq!(titles(&world.first), [&[DOWN, BACK, DOWN][..], &refused[..]].concat());
+    assert_eq!(titles(&world.second), [BACK, refused[1]]);
     service.kill().await;
 }
 
