@@ -10,6 +10,7 @@ use crate::{
 use super::{
     Known,
     condition::{Facts, Lane, Test, either, unknown},
+    when::When,
 };
 
 /// Which code of a job.
@@ -73,15 +74,15 @@ struct OneOf {
 }
 
 impl Test for OneOf {
-    fn holds(&self, facts: &Facts<'_>) -> bool {
+    fn holds(&self, facts: &Facts<'_>, _: &When) -> bool {
         self.field.of(facts.job).is_some_and(|code| self.codes.contains(&code))
     }
 
     fn wanted(&self) -> String {
-        either(self.codes.iter().map(|code| self.field.name(*code)))
+        names(self.field, &self.codes)
     }
 
-    fn found(&self, facts: &Facts<'_>) -> String {
+    fn found(&self, facts: &Facts<'_>, _: &When) -> String {
         self.field.of(facts.job).map_or_else(|| "none".to_owned(), |code| self.field.name(code).into_owned())
     }
 
@@ -103,6 +104,16 @@ pub(super) fn category(node: &Node, _: &Known<'_>, faults: &mut Faults) -> Optio
 }
 
 fn read(field: Field, node: &Node, faults: &mut Faults) -> Option<Box<dyn Test>> {
+    list(field, node, faults).map(|codes| Box::new(OneOf { field, codes }) as Box<dyn Test>)
+}
+
+/// The codes' names: `a`, `b` or `c`.
+pub(super) fn names(field: Field, codes: &[i64]) -> String {
+    either(codes.iter().map(|code| field.name(*code)))
+}
+
+/// Reads one code or a list of them; none if none was right.
+pub(super) fn list(field: Field, node: &Node, faults: &mut Faults) -> Option<Vec<i64>> {
     let mut codes = Vec::new();
     for (item, written) in text_list(node, faults) {
         match field.parse(&written) {
@@ -115,5 +126,5 @@ fn read(field: Field, node: &Node, faults: &mut Faults) -> Option<Box<dyn Test>>
             }
         }
     }
-    (!codes.is_empty()).then(|| Box::new(OneOf { field, codes }) as Box<dyn Test>)
+    (!codes.is_empty()).then_some(codes)
 }

@@ -10,12 +10,15 @@ use crate::{
 };
 
 use super::{
-    Known, codes,
+    Known, codes, count,
     duration::{self, Span},
     finished,
     glob::Folded,
+    past::{Need, Past},
+    previous,
     profile::{self, Patterns},
-    source,
+    slower, source, streak,
+    when::When,
 };
 
 /// One condition that may stand under `when`.
@@ -76,40 +79,43 @@ pub const CONDITIONS: &[Condition] = &[
     Condition {
         key: "streak",
         meaning: "this many of the profile's jobs in a row, this one last, ended in one of the rule's states",
-        examples: &["\">= 3\""],
-        read: None,
+        examples: &["\">= 3\"", "3", "\"= 3\"", "2..5"],
+        read: Some(streak::read),
     },
     Condition {
         key: "count",
         meaning: "this many of the profile's jobs that match the rest of the rule ended within this time",
         examples: &["{ at_least: 3, within: 24h }"],
-        read: None,
+        read: Some(count::read),
     },
     Condition {
         key: "previous",
-        meaning: "the state of the same profile's job that finished before it is one of these",
-        examples: &["[failed, finished_with_exception]"],
-        read: None,
+        meaning: "the state of the same profile's job that finished before it is one of these: names or the API's numbers",
+        examples: &["[failed, finished_with_exception]", "skipped"],
+        read: Some(previous::read),
     },
     Condition {
         key: "slower_than_usual",
-        meaning: "it took longer than this factor of the median duration of the profile's last finished jobs",
-        examples: &["{ factor: 2, over: 20 }"],
-        read: None,
+        meaning: "it took longer than this factor of the median duration of the profile's last finished jobs (20 unless `over` says), \
+                  and at least `at_least` (1m unless said); of a running job, its age counts",
+        examples: &["{ factor: 2, over: 20 }", "{ factor: 1.5, over: 50, at_least: 10m }"],
+        read: Some(slower::read),
     },
     Condition { key: "expr", meaning: "a CEL expression over `job` is true", examples: &["job.profile.size() > 20"], read: None },
 ];
 
-/// All that a condition may look at. One that needs the profile's history gets it as a further field here.
+/// All that a condition may look at.
 pub(super) struct Facts<'j> {
     pub job: &'j Job,
+    /// What the conditions that need it were promised by [`Need`]; nothing where none needs it.
+    pub past: Past<'j>,
     pub now: Timestamp,
     folded: OnceCell<Folded>,
 }
 
 impl<'j> Facts<'j> {
-    pub const fn new(job: &'j Job, now: Timestamp) -> Self {
-        Self { job, now, folded: OnceCell::new() }
+    pub const fn new(job: &'j Job, past: Past<'j>, now: Timestamp) -> Self {
+        Self { job, past, now, folded: OnceCell::new() }
     }
 
     /// The profile's name as globs match it, made once.
@@ -120,14 +126,19 @@ impl<'j> Facts<'j> {
 
 /// A condition with its value: pure.
 pub(super) trait Test: Debug + Send + Sync {
-    /// Whether it holds.
-    fn holds(&self, facts: &Facts<'_>) -> bool;
+    /// Whether it holds. `rule` is the whole tree in which it stands.
+    fn holds(&self, facts: &Facts<'_>, rule: &When) -> bool;
 
     /// What it wants, in words.
     fn wanted(&self) -> String;
 
     /// What it found instead, or as well, in words.
-    fn found(&self, facts: &Facts<'_>) -> String;
+    fn found(&self, facts: &Facts<'_>, rule: &When) -> String;
+
+    /// How much of the past it looks at, if at any.
+    fn need(&self) -> Option<Need> {
+        None
+    }
 
     /// What can be told of it without a job.
     fn lane(&self) -> Lane<'_> {
@@ -146,8 +157,10 @@ pub(super) enum Lane<'t> {
     Profile(&'t Patterns),
     /// One of these ranges.
     Duration(&'t [Span]),
-    /// A finish time.
-    Finished,
+    /// A job that ended.
+    Ended,
+    /// Of the jobs that match the rest of the rule, so many.
+    Count,
     /// Nothing that they understand.
     Other,
 }

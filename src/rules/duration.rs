@@ -13,6 +13,7 @@ use crate::{
 use super::{
     Known,
     condition::{Facts, Lane, Test, either},
+    when::When,
 };
 
 /// A range of durations, as it is written and as it is meant.
@@ -27,7 +28,7 @@ pub(super) struct Span {
 struct OneOf(Vec<Span>);
 
 impl Test for OneOf {
-    fn holds(&self, facts: &Facts<'_>) -> bool {
+    fn holds(&self, facts: &Facts<'_>, _: &When) -> bool {
         facts.job.duration(facts.now).is_some_and(|duration| self.0.iter().any(|span| (span.least, span.most).contains(&duration)))
     }
 
@@ -35,7 +36,7 @@ impl Test for OneOf {
         either(self.0.iter().map(|span| &span.written))
     }
 
-    fn found(&self, facts: &Facts<'_>) -> String {
+    fn found(&self, facts: &Facts<'_>, _: &When) -> String {
         facts.job.duration(facts.now).map_or_else(|| "unknown".to_owned(), format_duration)
     }
 

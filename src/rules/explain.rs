@@ -7,7 +7,7 @@ use jiff::Timestamp;
 use crate::domain::Job;
 
 use super::{
-    Rule, RuleSet,
+    Past, Rule, RuleSet,
     condition::Facts,
     rule::Trigger,
     when::{Answer, When, needed},
@@ -53,10 +53,10 @@ pub struct Finding {
 }
 
 impl RuleSet {
-    /// Every rule's verdict on a job as it stands, with its reasons.
+    /// Every rule's verdict on a job as it stands, with its reasons; `past` holds what [`RuleSet::need`] asks for.
     #[must_use]
-    pub fn explain(&self, job: &Job, now: Timestamp) -> Vec<Explained> {
-        let facts = Facts::new(job, now);
+    pub fn explain(&self, job: &Job, past: Past<'_>, now: Timestamp) -> Vec<Explained> {
+        let facts = Facts::new(job, past, now);
         self.rules().iter().map(|rule| explain(rule, &facts)).collect()
     }
 }
@@ -65,7 +65,7 @@ fn explain(rule: &Arc<Rule>, facts: &Facts<'_>) -> Explained {
     let Trigger::When(when) = &rule.trigger else {
         return Explained { rule: Arc::clone(rule), verdict: Verdict::JudgesNoJob, conditions: Vec::new() };
     };
-    let answer = when.answer(false, &|leaf| Some(leaf.test.holds(facts)));
+    let answer = when.answer(false, &|leaf| Some(leaf.test.holds(facts, when)));
     let verdict = if answer >= needed(facts) {
         Verdict::Matches
     } else if answer == Answer::Holds || !when.watches_running() && !facts.job.is_final() {
@@ -74,33 +74,33 @@ fn explain(rule: &Arc<Rule>, facts: &Facts<'_>) -> Explained {
         Verdict::DoesNotMatch
     };
     let mut conditions = Vec::new();
-    findings(when, facts, "", true, &mut conditions);
+    findings(when, when, facts, "", true, &mut conditions);
     Explained { rule: Arc::clone(rule), verdict, conditions }
 }
 
-fn holds(when: &When, facts: &Facts<'_>) -> bool {
-    when.answer(false, &|leaf| Some(leaf.test.holds(facts))) != Answer::No
+fn holds(when: &When, rule: &When, facts: &Facts<'_>) -> bool {
+    when.answer(false, &|leaf| Some(leaf.test.holds(facts, rule))) != Answer::No
 }
 
-/// Adds the conditions below `when`. `decides` says whether `when` is among what decided the whole.
-fn findings(when: &When, facts: &Facts<'_>, path: &str, decides: bool, out: &mut Vec<Finding>) {
+/// Adds the conditions below `when`, a part of `rule`. `decides` says whether `when` is among what decided the whole.
+fn findings(when: &When, rule: &When, facts: &Facts<'_>, path: &str, decides: bool, out: &mut Vec<Finding>) {
     let below = |part: &str| if path.is_empty() { part.to_owned() } else { format!("{path}.{part}") };
     match when {
         When::Is(leaf) => out.push(Finding {
             path: below(leaf.condition.key),
             wanted: leaf.test.wanted(),
-            found: leaf.test.found(facts),
-            held: leaf.test.holds(facts),
+            found: leaf.test.found(facts, rule),
+            held: leaf.test.holds(facts, rule),
             decided: decides,
         }),
-        When::Not(inner) => findings(inner, facts, &below("not"), decides, out),
+        When::Not(inner) => findings(inner, rule, facts, &below("not"), decides, out),
         When::All(parts) | When::Any(parts) => {
             let listed = matches!(when, When::Any(_));
             // One part that fails decides an `all`, one that holds an `any`; where there is none, all of them do.
-            let telling = parts.iter().position(|part| holds(part, facts) == listed);
+            let telling = parts.iter().position(|part| holds(part, rule, facts) == listed);
             for (at, part) in parts.iter().enumerate() {
                 let path = if listed { below(&format!("any[{at}]")) } else { path.to_owned() };
-                findings(part, facts, &path, decides && telling.is_none_or(|telling| telling == at), out);
+                findings(part, rule, facts, &path, decides && telling.is_none_or(|telling| telling == at), out);
             }
         }
     }

@@ -7,6 +7,7 @@ use crate::document::{Fault, Faults, Fields, Node, Value, one_or_many, text, tex
 use super::{
     Known,
     condition::{Facts, Lane, Test, either, unknown},
+    when::When,
 };
 
 /// Minutes in a day.
@@ -55,7 +56,7 @@ impl Window {
 }
 
 impl Test for OneOf {
-    fn holds(&self, facts: &Facts<'_>) -> bool {
+    fn holds(&self, facts: &Facts<'_>, _: &When) -> bool {
         let end = facts.job.finished.filter(|_| facts.job.is_final());
         end.is_some_and(|end| self.0.iter().any(|window| window.holds(end)))
     }
@@ -64,7 +65,7 @@ impl Test for OneOf {
         either(self.0.iter().map(Window::words))
     }
 
-    fn found(&self, facts: &Facts<'_>) -> String {
+    fn found(&self, facts: &Facts<'_>, _: &When) -> String {
         match (facts.job.finished.filter(|_| facts.job.is_final()), self.0.first()) {
             (Some(end), Some(window)) => {
                 format!("{} ({})", end.to_zoned(window.zone.clone()).strftime("%a %Y-%m-%d %H:%M"), window.zone_name)
@@ -74,7 +75,7 @@ impl Test for OneOf {
     }
 
     fn lane(&self) -> Lane<'_> {
-        Lane::Finished
+        Lane::Ended
     }
 }
 

@@ -1,9 +1,11 @@
-//! Rules: conditions on a job, and what to do when they hold. Judging is pure: a job and `now` in, the matching rules out.
+//! Rules: conditions on a job, and what to do when they hold. Judging is pure: a job, its past and `now` in, the
+//! matching rules out.
 //!
 //! `condition` holds the table of conditions; a new one is a file with its `condition::Test` and a row there.
 
 mod codes;
 mod condition;
+mod count;
 mod duration;
 mod explain;
 mod finished;
@@ -11,13 +13,18 @@ mod glob;
 mod index;
 mod limiter;
 mod missing;
+mod past;
 mod possible;
+mod previous;
 mod profile;
 mod read;
 mod rule;
 mod ruleset;
+mod slower;
 mod source;
+mod streak;
 mod turns;
+mod version;
 mod when;
 
 #[cfg(test)]
@@ -27,6 +34,7 @@ pub use condition::{CONDITIONS, Condition};
 pub use explain::{Explained, Finding, Verdict};
 pub use limiter::Limiter;
 pub use missing::{Missing, Standing, Told, Watch};
+pub use past::{Need, PAST_MOST, Past};
 pub use read::read;
 pub use rule::{Group, GroupBy, Limit, Rule};
 pub use ruleset::RuleSet;

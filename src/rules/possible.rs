@@ -153,8 +153,8 @@ impl<'t> Possible<'t> {
                     self.most = most;
                 }
             }
-            Lane::Finished if !negated => self.ended = true,
-            Lane::Profile(_) | Lane::Duration(_) | Lane::Finished | Lane::Other => {}
+            Lane::Ended if !negated => self.ended = true,
+            Lane::Profile(_) | Lane::Duration(_) | Lane::Ended | Lane::Count | Lane::Other => {}
         }
         self
     }

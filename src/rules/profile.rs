@@ -11,6 +11,7 @@ use super::{
     Known,
     condition::{Facts, Lane, Test, either},
     glob::{Folded, Glob},
+    when::When,
 };
 
 /// How large a regular expression may become when compiled, in bytes; a larger one (`\w{1000}{1000}`) is refused.
@@ -132,7 +133,7 @@ pub(super) fn read(node: &Node, _: &Known<'_>, faults: &mut Faults) -> Option<Bo
 }
 
 impl Test for Patterns {
-    fn holds(&self, facts: &Facts<'_>) -> bool {
+    fn holds(&self, facts: &Facts<'_>, _: &When) -> bool {
         self.0.iter().any(|pattern| match &pattern.matcher {
             Matcher::Glob(glob) => glob.matches(facts.folded()),
             Matcher::Regex(regex) => regex.is_match(&facts.job.profile),
@@ -143,7 +144,7 @@ impl Test for Patterns {
         either(self.0.iter().map(|pattern| &pattern.written))
     }
 
-    fn found(&self, Facts { job: Job { profile, .. }, .. }: &Facts<'_>) -> String {
+    fn found(&self, Facts { job: Job { profile, .. }, .. }: &Facts<'_>, _: &When) -> String {
         profile.clone()
     }
 

@@ -12,6 +12,7 @@ use super::{
     condition::unknown,
     possible::Possible,
     rule::Trigger,
+    version,
     when::{When, key_of},
 };
 
@@ -26,7 +27,7 @@ const LONGEST_GROUP_WAIT: Duration = Duration::from_secs(24 * 3600);
 /// fault is left out of the set.
 #[must_use]
 pub fn read(files: &[Node], known: &Known<'_>, faults: &mut Faults) -> RuleSet {
-    let mut rules = Vec::new();
+    let (mut rules, mut told) = (Vec::new(), Vec::new());
     let mut names: BTreeMap<String, Place> = BTreeMap::new();
     for file in files {
         let Some(mut fields) = Fields::open(file, "a mapping with the key `rules`", faults) else { continue };
@@ -39,7 +40,10 @@ pub fn read(files: &[Node], known: &Known<'_>, faults: &mut Faults) -> RuleSet {
                         let rule = rule(item, known, &mut names, &mut own);
                         let broken = own.any_error();
                         own.sorted().into_iter().cloned().for_each(|fault| faults.push(fault));
-                        rules.extend(rule.filter(|(_, enabled)| *enabled && !broken).map(|(rule, _)| Arc::new(rule)));
+                        if let Some((rule, true)) = rule.filter(|_| !broken) {
+                            rules.push(Arc::new(rule));
+                            told.push(version::plain(item));
+                        }
                     }
                 }
                 // A file whose rules are all commented out.
@@ -49,7 +53,7 @@ pub fn read(files: &[Node], known: &Known<'_>, faults: &mut Faults) -> RuleSet {
         }
         fields.finish(faults);
     }
-    RuleSet::new(rules)
+    RuleSet::new(rules, version::of(&told))
 }
 
 /// One rule, and whether it is enabled.

@@ -12,12 +12,13 @@ use moka::{Equivalent, sync::Cache};
 use crate::domain::{Category, Job, JobType, Name, State};
 
 use super::{
-    Rule,
+    Need, Past, Rule,
     condition::Facts,
     index::{Index, Number, REGEX_SET_BYTES},
     possible::Possible,
     rule::Trigger,
-    when::{When, needed},
+    version,
+    when::{Leaf, When, needed},
 };
 
 /// How many bytes the verdicts remembered may take: those on some 25,000 kinds of jobs, where few rules match. Past that,
@@ -28,7 +29,9 @@ const REMEMBERED_BYTES: u64 = 8 << 20;
 #[derive(Debug)]
 pub struct RuleSet {
     rules: Vec<Arc<Rule>>,
+    version: String,
     watches_running: bool,
+    looks_back: bool,
     index: Index,
     /// The rules that jobs alike may match: most jobs are like one seen before, and cost one look here.
     remembered: Cache<Kind, Arc<[Candidate]>>,
@@ -40,6 +43,8 @@ struct Candidate {
     number: Number,
     /// Whether it matches, whatever else the job is.
     surely: bool,
+    /// Whether it needs the job's past.
+    looks_back: bool,
 }
 
 /// What makes jobs alike: all that a condition may look at, apart from times.
@@ -85,18 +90,19 @@ impl Equivalent<Kind> for KindOf<'_> {
 
 impl Default for RuleSet {
     fn default() -> Self {
-        Self::new(Vec::new())
+        Self::new(Vec::new(), version::of([]))
     }
 }
 
 impl RuleSet {
-    pub(super) fn new(rules: Vec<Arc<Rule>>) -> Self {
-        Self::bounded(rules, REGEX_SET_BYTES)
+    pub(super) fn new(rules: Vec<Arc<Rule>>, version: String) -> Self {
+        Self::bounded(rules, version, REGEX_SET_BYTES)
     }
 
-    pub(super) fn bounded(rules: Vec<Arc<Rule>>, regex_set_bytes: usize) -> Self {
+    pub(super) fn bounded(rules: Vec<Arc<Rule>>, version: String, regex_set_bytes: usize) -> Self {
         let numbered = || (0..).zip(&rules).filter_map(|(number, rule)| Some((number, when(rule)?)));
         let watches_running = numbered().any(|(_, when)| when.watches_running());
+        let looks_back = numbered().any(|(_, when)| when.need().is_some());
         // A rule that can never match is in no index.
         let possible: Vec<(Number, Possible<'_>)> = numbered().filter_map(|(number, when)| Some((number, Possible::of(when)?))).collect();
         let index = Index::new(rules.len(), &possible, regex_set_bytes);
@@ -107,7 +113,7 @@ impl RuleSet {
             u32::try_from(bytes).unwrap_or(u32::MAX)
         };
         let remembered = Cache::builder().max_capacity(REMEMBERED_BYTES).weigher(weight).build();
-        Self { rules, watches_running, index, remembered }
+        Self { rules, version, watches_running, looks_back, index, remembered }
     }
 
     /// The enabled rules, in the order of the files.
@@ -116,30 +122,73 @@ impl RuleSet {
         &self.rules
     }
 
-    /// The rules that a job matches as it stands: a final job is judged by every rule, one that runs by those that name its
-    /// state.
+    /// Twelve hex digits: the same rules, however they are laid out, have the same.
+    #[must_use]
+    pub fn version(&self) -> &str {
+        &self.version
+    }
+
+    /// The rules that look at no past and that a job matches as it stands: a final job is judged by every rule, one that runs
+    /// by those that name its state.
     #[must_use]
     pub fn judge(&self, job: &Job, now: Timestamp) -> Vec<Arc<Rule>> {
-        let facts = Facts::new(job, now);
-        let kind = KindOf(job);
-        let candidates = self.remembered.get(&kind).unwrap_or_else(|| {
-            let candidates = self.candidates(&facts);
-            self.remembered.insert(kind.owned(), Arc::clone(&candidates));
-            candidates
-        });
+        self.matching(&Facts::new(job, Past::none(), now), false)
+    }
+
+    /// The rules that need the past, and only those, that a job matches as it stands. `past` holds what [`RuleSet::need`] asks
+    /// for.
+    #[must_use]
+    pub fn judge_by_past(&self, job: &Job, past: Past<'_>, now: Timestamp) -> Vec<Arc<Rule>> {
+        if self.looks_back { self.matching(&Facts::new(job, past, now), true) } else { Vec::new() }
+    }
+
+    /// Whether any rule needs a job's past.
+    #[must_use]
+    pub const fn looks_back(&self) -> bool {
+        self.looks_back
+    }
+
+    /// How much of a job's past is needed by the rules that may match it; none if no rule that needs any may.
+    #[must_use]
+    pub fn need(&self, job: &Job) -> Option<Need> {
+        if !self.looks_back {
+            return None;
+        }
+        // A job that ended is judged alike at every moment; of one that runs, its age is left open.
+        let facts = Facts::new(job, Past::none(), Timestamp::UNIX_EPOCH);
+        let known = |leaf: &Leaf| leaf.test.need().is_none() && (job.is_final() || leaf.test.lane().is_fixed());
+        let need = |candidate: &Candidate| {
+            let when = when(self.rules.get(candidate.number as usize)?)?;
+            let answer = when.answer(false, &|leaf| known(leaf).then(|| leaf.test.holds(&facts, when)));
+            if answer >= needed(&facts) { when.need() } else { None }
+        };
+        self.candidates(&facts).iter().filter(|candidate| candidate.looks_back).filter_map(need).reduce(Need::with)
+    }
+
+    fn matching(&self, facts: &Facts<'_>, looking_back: bool) -> Vec<Arc<Rule>> {
         let matching = |candidate: &Candidate| {
             let rule = self.rules.get(candidate.number as usize)?;
-            (candidate.surely || when(rule)?.matches(&facts)).then(|| Arc::clone(rule))
+            (candidate.surely || when(rule)?.matches(facts)).then(|| Arc::clone(rule))
         };
-        candidates.iter().filter_map(matching).collect()
+        self.candidates(facts).iter().filter(|candidate| candidate.looks_back == looking_back).filter_map(matching).collect()
+    }
+
+    /// The rules that a job may match: of one like it, as was found then.
+    fn candidates(&self, facts: &Facts<'_>) -> Arc<[Candidate]> {
+        let kind = KindOf(facts.job);
+        self.remembered.get(&kind).unwrap_or_else(|| {
+            let candidates = self.look_up(facts);
+            self.remembered.insert(kind.owned(), Arc::clone(&candidates));
+            candidates
+        })
     }
 
     /// The rules that a job may match, as far as can be said without looking at times.
-    fn candidates(&self, facts: &Facts<'_>) -> Arc<[Candidate]> {
+    fn look_up(&self, facts: &Facts<'_>) -> Arc<[Candidate]> {
         let try_out = |number: Number| {
             let when = when(self.rules.get(number as usize)?)?;
-            let answer = when.answer(false, &|leaf| leaf.test.lane().is_fixed().then(|| leaf.test.holds(facts)));
-            (answer >= needed(facts)).then(|| Candidate { number, surely: when.is_fixed() })
+            let answer = when.answer(false, &|leaf| leaf.test.lane().is_fixed().then(|| leaf.test.holds(facts, when)));
+            (answer >= needed(facts)).then(|| Candidate { number, surely: when.is_fixed(), looks_back: when.need().is_some() })
         };
         self.index.candidates(facts).filter_map(try_out).collect()
     }
@@ -150,10 +199,10 @@ impl RuleSet {
         self.watches_running
     }
 
-    /// As [`RuleSet::judge`], by asking every rule: what the index must agree with.
+    /// As [`RuleSet::judge`] and [`RuleSet::judge_by_past`] together, by asking every rule: what the index must agree with.
     #[cfg(test)]
-    pub(super) fn judge_one_by_one(&self, job: &Job, now: Timestamp) -> Vec<Arc<Rule>> {
-        let facts = Facts::new(job, now);
+    pub(super) fn judge_one_by_one(&self, job: &Job, past: Past<'_>, now: Timestamp) -> Vec<Arc<Rule>> {
+        let facts = Facts::new(job, past, now);
         self.rules.iter().filter(|rule| when(rule).is_some_and(|when| when.matches(&facts))).cloned().collect()
     }
 }

@@ -8,13 +8,14 @@ use crate::{
 use super::{
     Known,
     condition::{Facts, Lane, Test, either, unknown},
+    when::When,
 };
 
 #[derive(Debug)]
 struct OneOf(Vec<Name>);
 
 impl Test for OneOf {
-    fn holds(&self, facts: &Facts<'_>) -> bool {
+    fn holds(&self, facts: &Facts<'_>, _: &When) -> bool {
         self.0.contains(&facts.job.source)
     }
 
@@ -22,7 +23,7 @@ impl Test for OneOf {
         either(self.0.iter().map(Name::as_str))
     }
 
-    fn found(&self, facts: &Facts<'_>) -> String {
+    fn found(&self, facts: &Facts<'_>, _: &When) -> String {
         facts.job.source.to_string()
     }
 

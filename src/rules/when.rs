@@ -16,6 +16,7 @@ use super::{
     Known,
     codes::Field,
     condition::{CONDITIONS, Condition, Facts, Lane, Test},
+    past::Need,
 };
 
 /// How deep `any`, `all` and `not` may nest.
@@ -107,7 +108,7 @@ impl When {
 
     /// Whether a job matches as it stands.
     pub fn matches(&self, facts: &Facts<'_>) -> bool {
-        self.answer(false, &|leaf| Some(leaf.test.holds(facts))) >= needed(facts)
+        self.answer(false, &|leaf| Some(leaf.test.holds(facts, self))) >= needed(facts)
     }
 
     /// Whether a running job may ever match.
@@ -128,6 +129,15 @@ impl When {
             Self::Is(leaf) => leaf.test.lane().is_fixed(),
             Self::All(children) | Self::Any(children) => children.iter().all(Self::is_fixed),
             Self::Not(inner) => inner.is_fixed(),
+        }
+    }
+
+    /// How much of a job's past its conditions look at, if any does.
+    pub fn need(&self) -> Option<Need> {
+        match self {
+            Self::Is(leaf) => leaf.test.need(),
+            Self::All(children) | Self::Any(children) => children.iter().filter_map(Self::need).reduce(Need::with),
+            Self::Not(inner) => inner.need(),
         }
     }
 

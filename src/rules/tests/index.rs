@@ -3,7 +3,7 @@
 use proptest::{prelude::*, sample::select};
 
 use super::*;
-use crate::rules::Rule;
+use crate::rules::{Past, Rule};
 
 fn names(rules: &[Arc<Rule>]) -> Vec<String> {
     rules.iter().map(|rule| rule.name.to_string()).collect()
@@ -84,7 +84,7 @@ proptest! {
         let (rules, faults) = read_files(&[file("r.yaml", &format!("rules:\n{}", rules.concat()))]);
         prop_assert!(!faults.any_error(), "{:?}", lines(&faults));
         for job in &jobs {
-            let expected = names(&rules.judge_one_by_one(job, now()));
+            let expected = names(&rules.judge_one_by_one(job, Past::none(), now()));
             // Once by the index, once by what was remembered.
             prop_assert_eq!(names(&rules.judge(job, now())), expected.clone(), "{:?}", job);
             prop_assert_eq!(names(&rules.judge(job, now())), expected, "{:?}", job);
@@ -92,7 +92,7 @@ proptest! {
         // What is said never to match matched nothing.
         let never: Vec<usize> = faults.sorted().iter().filter(|f| f.message.contains("never match")).map(|f| f.place.line - 2).collect();
         for job in &jobs {
-            for rule in rules.judge_one_by_one(job, now()) {
+            for rule in rules.judge_one_by_one(job, Past::none(), now()) {
                 prop_assert!(!never.iter().any(|n| format!("r{n}") == rule.name.as_str()), "{rule:?} {job:?}");
             }
         }
@@ -117,7 +117,7 @@ fn what_is_remembered_of_one_job_is_not_told_of_another() {
 fn more_regular_expressions_than_one_set_holds_are_tried_one_by_one() {
     let text = "rules: [{ name: a, when: { profile: '/^a/' }, notify: oncall }, { name: b, when: { profile: [/b/, c] }, notify: oncall }]";
     let (rules, _) = read_files(&[file("r.yaml", text)]);
-    let bounded = RuleSet::bounded(rules.rules().to_vec(), 0);
+    let bounded = RuleSet::bounded(rules.rules().to_vec(), String::new(), 0);
     for (profile, expected) in [("ab", &["a", "b"][..]), ("a", &["a"]), ("C", &["b"]), ("d", &[])] {
         let job = job(State::Failed, profile, 1);
         assert_eq!(names(&rules.judge(&job, now())), expected, "{profile}");

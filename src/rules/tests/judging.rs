@@ -1,14 +1,14 @@
 //! Which rules a job matches, while it runs and when it has ended, and why.
 
 use super::*;
-use crate::rules::{CONDITIONS, Rule, Verdict};
+use crate::rules::{CONDITIONS, Past, Rule, Verdict};
 
 #[track_caller]
 fn check(when: &str, job: &Job, expected: bool) {
     let (rules, faults) = rule(when);
     assert!(!faults.any_error(), "{when}: {faults:?}");
     assert_eq!(rules.judge(job, now()).len() == 1, expected, "{when} of {job:?}");
-    let explained = &rules.explain(job, now())[0];
+    let explained = &rules.explain(job, Past::none(), now())[0];
     assert_eq!(explained.verdict == Verdict::Matches, expected, "{when} explained of {job:?}: {explained:?}");
 }
 
@@ -164,7 +164,7 @@ rules:
 #[track_caller]
 fn explained(when: &str, job: &Job, verdict: Verdict, expected: &[&str]) {
     let (rules, _) = rule(when);
-    let explained = &rules.explain(job, now())[0];
+    let explained = &rules.explain(job, Past::none(), now())[0];
     let line = |f: &crate::rules::Finding| {
         let marks = format!("{}{}", if f.held { "+" } else { "-" }, if f.decided { "!" } else { "" });
         format!("{marks} {}: {} / {}", f.path, f.wanted, f.found)

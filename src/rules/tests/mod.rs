@@ -1,6 +1,7 @@
 //! Rules as their users write them: read, judged, explained.
 
 mod faults;
+mod history;
 mod index;
 mod judging;
 mod missing;

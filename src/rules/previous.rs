@@ -1,0 +1,46 @@
+//! `previous`: the state of the profile's job that ended before this one.
+
+use crate::{
+    document::{Faults, Node},
+    domain::Job,
+};
+
+use super::{
+    Known,
+    codes::{self, Field},
+    condition::{Facts, Test},
+    past::Need,
+    when::When,
+};
+
+/// One of these states.
+#[derive(Debug)]
+struct OneOf(Vec<i64>);
+
+impl Test for OneOf {
+    fn holds(&self, facts: &Facts<'_>, _: &When) -> bool {
+        facts.past.jobs().next().is_some_and(|job| self.0.contains(&job.state.code()))
+    }
+
+    fn wanted(&self) -> String {
+        codes::names(Field::State, &self.0)
+    }
+
+    fn found(&self, facts: &Facts<'_>, _: &When) -> String {
+        facts.past.jobs().next().map_or_else(
+            || "no job of this profile ended before it".to_owned(),
+            |Job { state, id, finished, .. }| {
+                let end = finished.map(|end| format!(" {}", end.strftime("%Y-%m-%d %H:%M"))).unwrap_or_default();
+                format!("{}{end} ({id})", state.name())
+            },
+        )
+    }
+
+    fn need(&self) -> Option<Need> {
+        Some(Need::jobs(1))
+    }
+}
+
+pub(super) fn read(node: &Node, _: &Known<'_>, faults: &mut Faults) -> Option<Box<dyn Test>> {
+    codes::list(Field::State, node, faults).map(|codes| Box::new(OneOf(codes)) as Box<dyn Test>)
+}
