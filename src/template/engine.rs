@@ -6,7 +6,7 @@ use std::{
     sync::{Arc, LazyLock},
 };
 
-use handlebars::{Handlebars, RenderError, RenderErrorReason, Template};
+use handlebars::{Context, Handlebars, RenderContext, RenderError, RenderErrorReason, Renderable, Template, WriteOutput};
 use serde_json::Value;
 
 use super::{
@@ -14,6 +14,7 @@ use super::{
     escape::escape,
     helpers,
     part::{BuiltIn, Landing, Part},
+    steps::{self, Budget},
     whole,
 };
 use crate::document::{Fault, Source};
@@ -91,6 +92,7 @@ impl Engine {
 
     pub(super) fn put(&mut self, landing: Landing, name: &str, mut template: Template, source: Arc<Source>) {
         template.name = Some(name.to_owned());
+        steps::count(&mut template);
         if let Some(registry) = self.registries.get_mut(&landing) {
             registry.register_template(name, template);
         }
@@ -118,8 +120,12 @@ impl Engine {
     fn try_render(&self, landing: Landing, name: &str, view: &Value) -> Result<String, RenderError> {
         let missing = || RenderErrorReason::TemplateNotFound(name.to_owned());
         let registry = self.registries.get(&landing).ok_or_else(missing)?;
+        let template = registry.get_template(name).ok_or_else(missing)?;
+        let (budget, context) = (Budget::new(), Context::wraps(view)?);
+        let mut rendering = RenderContext::new(template.name.as_ref());
+        budget.govern(&mut rendering);
         let mut capped = Capped(Vec::new());
-        registry.render_to_write(name, view, &mut capped)?;
+        template.render(registry, &context, &mut rendering, &mut WriteOutput::new(&mut capped))?;
         // Only whole texts are written to it.
         String::from_utf8(capped.0).map_err(RenderError::from)
     }

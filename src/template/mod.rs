@@ -14,6 +14,7 @@ mod inline;
 mod part;
 mod sample;
 mod shape;
+mod steps;
 mod view;
 
 use std::{
@@ -31,6 +32,7 @@ pub use files::TEMPLATE_BYTES;
 pub use inline::Inline;
 pub use part::{BuiltIn, Part};
 pub use sample::{notices, samples};
+pub use steps::{LONGEST, STEPS};
 pub use view::{BATCH, view};
 
 /// Every template set: the built-in ones, and the user's files in their place.
@@ -137,7 +139,7 @@ impl Templates {
     /// Renders the built-in words of a set for one part, whatever the user's files say.
     ///
     /// # Errors
-    /// The result exceeds [`RENDERED_BYTES`].
+    /// The result exceeds [`RENDERED_BYTES`], or takes more than [`STEPS`] or [`LONGEST`].
     pub fn render_built_in(&self, set: BuiltIn, part: Part, view: &Value) -> Result<String, RenderFailure> {
         self.engine.render(part.landing(), &engine::built_in_name(set, part), view)
     }

@@ -69,6 +69,7 @@ fn a_helper_is_used_as_it_is_meant() {
     check("{{date now timezone=\"Europe/Zuerich\"}}", "1:22 there is no time zone `Europe/Zuerich`");
     check("{{date now format=\"%Q%\"}}", "the format can't be used");
     check("{{upper jobs}}", "`upper` takes a single value");
+    check("{{#if (eq jobs 1)}}x{{/if}}", "`eq` takes a single value");
     check("{{jobs}}", "`jobs` is a list, not a text");
     check("{{upper (json job)}}", "`json` writes by itself");
     check("{{#upper job.id}}{{/upper}}", "`upper` opens no block");
@@ -290,6 +291,33 @@ fn each_helper_says_what_its_name_promises() {
     ];
     for (text, expected) in cases {
         assert_eq!(said(Part::EmailText, text), expected, "{text}");
+    }
+}
+
+#[test]
+fn a_template_that_loops_for_ever_or_writes_without_end_is_stopped() {
+    let folder = tempfile::tempdir().unwrap();
+    fs::create_dir(folder.path().join("alert")).unwrap();
+    let thrice = "{{#each rule.labels}}{{#each @root.rule.labels}}{{#each @root.rule.labels}}";
+    let idle = format!("{thrice}{{{{#if (eq (upper @key) \"nothing\")}}}}x{{{{/if}}}}{{{{/each}}}}\n{{{{/each}}}}{{{{/each}}}}");
+    let empty = format!("{thrice}{{{{/each}}}}{{{{/each}}}}{{{{/each}}}}");
+    let wordy = "{{#each jobs}}{{#each @root.rule.labels}}{{#each @root.rule.labels}}{{this}}{{/each}}{{/each}}{{/each}}";
+    let (_, mut notification) = samples().swap_remove(0);
+    notification.rule.labels = (0..2_000).map(|n| (format!("label-{n}"), "x".repeat(500))).collect();
+    let data = view(&notification, 1, sample::now(), None, None);
+    for (text, expected) in [
+        (idle.as_str(), "email.txt.hbs:1:"),
+        (empty.as_str(), "the template takes more than 500000 steps"),
+        (wordy, "the template makes more than 1048576 bytes"),
+    ] {
+        fs::write(folder.path().join("alert/email.txt.hbs"), text).unwrap();
+        let mut faults = Faults::default();
+        let templates = Templates::load(folder.path(), &mut faults);
+        assert!(!faults.any_error(), "nothing is wrong with it for the samples");
+        let began = std::time::Instant::now();
+        let failure = templates.render("alert", Part::EmailText, &data).unwrap_err().to_string();
+        assert!(failure.contains(expected), "{failure}");
+        assert!(began.elapsed() < LONGEST * 2, "{:?}", began.elapsed());
     }
 }
 

@@ -290,6 +290,26 @@ async fn words_of_the_users_own_that_are_refused_cost_no_alert() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn words_of_the_users_own_that_would_take_days_or_fill_the_memory_cost_no_alert() {
+    let thrice = "{{#each job.extension}}{{#each @root.job.extension}}{{#each @root.job.extension}}";
+    let idle = format!("{{ \"mine\": \"{thrice}{{{{#if (eq @key 'none')}}}}x{{{{/if}}}}{{{{/each}}}}{{{{/each}}}}{{{{/each}}}}\" }}");
+    let wordy = "{ \"mine\": \"{{#each job.extension}}{{#each @root.job.extension}}{{@key}}{{/each}}{{/each}}\" }";
+    for (template, expected) in [(idle.as_str(), "more than 500000 steps"), (wordy, "more than 1048576 bytes")] {
+        let world = World::new("").await;
+        std::fs::create_dir_all(world.home.path("templates/alert")).unwrap();
+        std::fs::write(world.home.path("templates/alert/webhook.json.hbs"), template).unwrap();
+        let service = world.start().await;
+        let mut scan = job("Scan-1", "scan sites", 3, 100, Some(0));
+        scan["extension"] = (0..3_000).map(|n| (format!("k{n}"), serde_json::json!(n))).collect();
+        world.upstream.put(scan);
+        let built_in = world.second.holds(1).await[0].json();
+        assert_eq!(built_in["data"]["jobs"][0]["id"], "Scan-1");
+        assert!(built_in["data"]["trouble"].as_str().unwrap().contains(expected), "{}", built_in["data"]["trouble"]);
+        service.kill().await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn the_built_in_words_in_place_of_refused_ones_keep_to_the_rate() {
     let world = World::new(", rate: 1 per 2s").await;
     std::fs::create_dir_all(world.home.path("templates/alert")).unwrap();
