@@ -83,7 +83,7 @@ mod tests {
 
     fn known(run: u32, state: State, finished: Option<i64>) -> Known {
         let job = job(state, finished);
-        Known { run, state, finished: job.finished, ended: job.is_final() }
+        Known { run, state, finished: job.finished, ended: job.is_final(), unjudged: false }
     }
 
     #[track_caller]

@@ -124,7 +124,7 @@ impl Intake {
             self.metrics.found_late(&self.name);
             tracing::info!(source = %self.name, job = %job.id, "a job showed up in the list later than the look-back reaches");
         }
-        judged.changes.push(JobChange { job: Arc::clone(job), run, newly_final });
+        judged.changes.push(JobChange { job: Arc::clone(job), run, newly_final, unjudged: false });
         if !newly_final {
             return Ok(());
         }
@@ -184,6 +184,8 @@ impl Intake {
             now,
             jobs: judged.changes,
             alerts: judged.alerts,
+            judged: Vec::new(),
+            rules_version: self.rules.version().into(),
             unreadable: unreadable.iter().map(|row| (row.why.clone(), row.raw.clone())).collect(),
         };
         failpoint::pass(Point::PageJudged);

@@ -50,6 +50,61 @@ pub struct Known {
     pub finished: Option<Timestamp>,
     /// Whether it has ended.
     pub ended: bool,
+    /// Whether its end is yet to be judged by rules that look at the past.
+    pub unjudged: bool,
+}
+
+/// A place in the order in which a source's jobs ended: by time, and at one instant by id.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Moment {
+    /// The finish time.
+    pub at: Timestamp,
+    /// The id.
+    pub id: String,
+}
+
+/// What of a scan profile's past is asked for: of the jobs that ended before a place, newest first, all that ended at or after
+/// `since`, and `jobs` more behind those; but never more than `most`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PastQuery {
+    /// The source.
+    pub source: Name,
+    /// The scan profile's name, exactly.
+    pub profile: String,
+    /// Only what ended before this place.
+    pub before: Moment,
+    /// How many jobs behind `since`.
+    pub jobs: u32,
+    /// How far back in time; none where no time is looked at.
+    pub since: Option<Timestamp>,
+    /// The bound of both.
+    pub most: u32,
+}
+
+/// What of a scan profile's later ends is asked for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LaterQuery {
+    /// The source.
+    pub source: Name,
+    /// The scan profile's name, exactly.
+    pub profile: String,
+    /// Only what ended behind this place.
+    pub than: Moment,
+    /// Only what ended after this instant.
+    pub since: Timestamp,
+    /// At most so many.
+    pub most: u32,
+}
+
+/// A job that ended, and is to be judged by rules that look at the past.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Unjudged {
+    /// The job.
+    pub job: Arc<Job>,
+    /// Which run it is in.
+    pub run: u32,
+    /// When it ended; where the feed tells no finish time, when it started or was first seen.
+    pub at: Timestamp,
 }
 
 /// A job that has not ended, and the rules that alerted on its present run.
@@ -72,6 +127,8 @@ pub struct JobChange {
     pub run: u32,
     /// Whether it reached a final state just now (and is counted in `jobs_total`).
     pub newly_final: bool,
+    /// Whether rules that look at the past are yet to judge its end: the mark stays until [`Intake::judged`] names it.
+    pub unjudged: bool,
 }
 
 /// An alert as it is to be written.
@@ -169,6 +226,10 @@ pub struct Intake {
     pub jobs: Vec<JobChange>,
     /// What the rules made of them. An alert that exists already is passed over, with its notifications.
     pub alerts: Vec<NewAlert>,
+    /// The ids of jobs that no longer wait to be judged: rules that look at the past have.
+    pub judged: Vec<String>,
+    /// Which rules judged, for the alerts to remember.
+    pub rules_version: Arc<str>,
     /// Rows that could not be read: why, and the row as it came.
     pub unreadable: Vec<(String, String)>,
 }
@@ -284,6 +345,16 @@ pub trait Store: Send + Sync {
 
     /// The rules that have alerted on one run of a job.
     async fn alerted(&self, source: &Name, job_id: &str, run: u32) -> Result<Vec<Name>, StoreError>;
+
+    /// The jobs that are yet to be judged by rules that look at the past, in the order in which they ended: those that ended at or
+    /// before `until`, at most `most`.
+    async fn unjudged(&self, source: &Name, until: Timestamp, most: u32) -> Result<Vec<Unjudged>, StoreError>;
+
+    /// The jobs of a scan profile that ended later than another and do not wait to be judged, in the order in which they ended.
+    async fn judged_later(&self, query: LaterQuery) -> Result<Vec<Unjudged>, StoreError>;
+
+    /// The past of a scan profile, newest first. A job that has ended without a finish time is in no past.
+    async fn past(&self, query: PastQuery) -> Result<Vec<Arc<Job>>, StoreError>;
 
     /// Every job of a source that has not ended.
     async fn open_jobs(&self, source: &Name) -> Result<Vec<OpenJob>, StoreError>;

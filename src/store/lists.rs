@@ -75,6 +75,8 @@ pub struct AlertRow {
     pub created: Timestamp,
     /// Which run of the job.
     pub run: u32,
+    /// Which rules judged, as their version; none for alerts of a program that did not write it down.
+    pub rules_version: Option<String>,
     /// The job as it stood.
     pub job: JobView,
     /// How it stands on each channel: `pending` or an ending.

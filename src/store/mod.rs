@@ -8,7 +8,7 @@ mod lists;
 pub mod sqlite;
 
 pub use contract::{
-    Claim, Gather, Gathering, GaveUp, Intake, JobChange, Known, Line, NewAlert, OldJob, OpenJob, Overdue, Pruned, Retry, RollUp,
-    Settlement, SourceRecord, Store, StoreError, Tally, Verdict,
+    Claim, Gather, Gathering, GaveUp, Intake, JobChange, Known, LaterQuery, Line, Moment, NewAlert, OldJob, OpenJob, Overdue, PastQuery,
+    Pruned, Retry, RollUp, Settlement, SourceRecord, Store, StoreError, Tally, Unjudged, Verdict,
 };
 pub use lists::{AlertFilter, AlertRow, DeliveryFilter, JobFilter, JobRow};

@@ -2,6 +2,7 @@
 
 mod keeping;
 mod model;
+mod past;
 mod sqlite;
 
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
@@ -22,6 +23,11 @@ use keeping::{
     old_notices_and_roll_ups_go_by_their_own_age, pruning_is_done_piece_by_piece, what_is_no_longer_watched_is_forgotten_in_silence,
 };
 
+use past::{
+    an_alert_remembers_which_rules_judged, the_past_is_read_back_as_far_as_it_is_asked_for,
+    what_ended_later_and_is_judged_can_be_asked_for, what_waits_to_be_judged_comes_in_the_order_of_the_ends_and_stays_until_it_is,
+};
+
 /// Where one store lives. Nothing is in it at first; it goes with the value.
 #[async_trait]
 trait Place: Send + Sync {
@@ -34,6 +40,9 @@ trait Place: Send + Sync {
     /// The store as the service finds it that starts after this one was killed at this instant.
     async fn after_a_kill(&self) -> Arc<dyn Store>;
 }
+
+/// The rules of which every alert of these tests comes.
+const VERSION: &str = "0123456789ab";
 
 fn at(seconds: i64) -> Timestamp {
     Timestamp::from_second(1_800_000_000 + seconds).unwrap()
@@ -82,8 +91,16 @@ fn held(alert: NewAlert) -> NewAlert {
 
 /// A page of one job, newly final if it has ended, and what rules made of it.
 fn page(now: Timestamp, job: &Job, run: u32, alerts: Vec<NewAlert>) -> Intake {
-    let change = JobChange { job: Arc::new(job.clone()), run, newly_final: job.is_final() };
-    Intake { source: job.source.clone(), now, jobs: vec![change], alerts, unreadable: Vec::new() }
+    let change = JobChange { job: Arc::new(job.clone()), run, newly_final: job.is_final(), unjudged: false };
+    Intake {
+        source: job.source.clone(),
+        now,
+        jobs: vec![change],
+        alerts,
+        judged: Vec::new(),
+        rules_version: VERSION.into(),
+        unreadable: Vec::new(),
+    }
 }
 
 /// A failed job of each id, with an alert of the rule `failed` to the channels.
@@ -193,10 +210,10 @@ async fn what_is_known_of_a_job_is_what_was_last_taken_in(place: &dyn Place) {
     let known = async |ids: &[&str]| store.known(&"contoso".into(), ids.iter().map(ToString::to_string).collect()).await.unwrap();
     let (running, failed) = (job("Scan-1", State::Running), job("Scan-1", State::Failed));
     store.take_in(page(at(0), &running, 1, Vec::new())).await.unwrap();
-    let open = Known { run: 1, state: State::Running, finished: None, ended: false };
+    let open = Known { run: 1, state: State::Running, finished: None, ended: false, unjudged: false };
     assert_eq!(known(&["Scan-2", "Scan-1", "scan-1"]).await, [None, Some(open), None]);
     store.take_in(page(at(1), &failed, 2, Vec::new())).await.unwrap();
-    let ended = Known { run: 2, state: State::Failed, finished: failed.finished, ended: true };
+    let ended = Known { run: 2, state: State::Failed, finished: failed.finished, ended: true, unjudged: false };
     assert_eq!(known(&["Scan-1"]).await, [Some(ended)]);
     assert_eq!(store.known(&"fabrikam".into(), vec!["Scan-1".into()]).await.unwrap(), [None]);
     let rows = store.jobs(JobFilter { limit: 10, ..JobFilter::default() }).await.unwrap();
@@ -210,7 +227,9 @@ async fn a_page_is_taken_in_whole(place: &dyn Place) {
     let intake = Intake {
         source: "contoso".into(),
         now: at(0),
-        jobs: jobs.iter().map(|job| JobChange { job: Arc::new(job.clone()), run: 1, newly_final: true }).collect(),
+        jobs: jobs.iter().map(|job| JobChange { job: Arc::new(job.clone()), run: 1, newly_final: true, unjudged: false }).collect(),
+        judged: Vec::new(),
+        rules_version: VERSION.into(),
         alerts: jobs.iter().map(|job| alert("failed", job, 1, &["a", "b"])).collect(),
         unreadable: Vec::new(),
     };
@@ -642,7 +661,9 @@ macro_rules! suite {
                 lists_are_cut_to_what_was_asked_for, a_notice_is_told_once_at_each_end,
                 what_is_no_longer_watched_is_forgotten_in_silence, old_jobs_come_oldest_first_page_by_page,
                 a_job_goes_once_it_is_old_absent_twice_and_settled, pruning_is_done_piece_by_piece,
-                old_notices_and_roll_ups_go_by_their_own_age,
+                old_notices_and_roll_ups_go_by_their_own_age, the_past_is_read_back_as_far_as_it_is_asked_for,
+                what_waits_to_be_judged_comes_in_the_order_of_the_ends_and_stays_until_it_is,
+                what_ended_later_and_is_judged_can_be_asked_for, an_alert_remembers_which_rules_judged,
             }
 
             #[test]

@@ -519,8 +519,16 @@ async fn large(path: &Path) {
             category: None,
             extension: serde_json::Value::Null,
         });
-        let jobs = jobs.map(|job| JobChange { job: std::sync::Arc::new(job), run: 1, newly_final: true }).collect();
-        let intake = Intake { source: "elsewhere".into(), now, jobs, alerts: Vec::new(), unreadable: Vec::new() };
+        let jobs = jobs.map(|job| JobChange { job: std::sync::Arc::new(job), run: 1, newly_final: true, unjudged: false }).collect();
+        let intake = Intake {
+            source: "elsewhere".into(),
+            now,
+            jobs,
+            alerts: Vec::new(),
+            judged: Vec::new(),
+            rules_version: "".into(),
+            unreadable: Vec::new(),
+        };
         store.take_in(intake).await.unwrap();
         longest = longest.max(fs::metadata(&log).unwrap().len());
     }

@@ -2,7 +2,7 @@
 
 use std::{
     collections::BTreeMap,
-    sync::{Mutex, MutexGuard},
+    sync::{Arc, Mutex, MutexGuard},
     time::Duration,
 };
 
@@ -10,10 +10,10 @@ use async_trait::async_trait;
 use jiff::{SignedDuration, Timestamp};
 
 use crate::{
-    domain::{Delivery, Name, Notice, Notification, NotificationKind, RuleFacts, Severity, TargetEnd},
+    domain::{Delivery, Job, Name, Notice, Notification, NotificationKind, RuleFacts, Severity, TargetEnd},
     store::{
-        AlertFilter, AlertRow, Claim, DeliveryFilter, Gathering, GaveUp, Intake, JobFilter, JobRow, Known, Line, OldJob, OpenJob, Overdue,
-        Pruned, Retry, RollUp, Settlement, SourceRecord, Store, StoreError, Tally, Verdict,
+        AlertFilter, AlertRow, Claim, DeliveryFilter, Gathering, GaveUp, Intake, JobFilter, JobRow, Known, LaterQuery, Line, OldJob,
+        OpenJob, Overdue, PastQuery, Pruned, Retry, RollUp, Settlement, SourceRecord, Store, StoreError, Tally, Unjudged, Verdict,
     },
 };
 
@@ -200,6 +200,18 @@ impl Store for Shelf {
     }
 
     async fn alerted(&self, _: &Name, _: &str, _: u32) -> Result<Vec<Name>, StoreError> {
+        unreachable!("a courier only delivers")
+    }
+
+    async fn unjudged(&self, _: &Name, _: Timestamp, _: u32) -> Result<Vec<Unjudged>, StoreError> {
+        unreachable!("a courier only delivers")
+    }
+
+    async fn judged_later(&self, _: LaterQuery) -> Result<Vec<Unjudged>, StoreError> {
+        unreachable!("a courier only delivers")
+    }
+
+    async fn past(&self, _: PastQuery) -> Result<Vec<Arc<Job>>, StoreError> {
         unreachable!("a courier only delivers")
     }
 

@@ -2,7 +2,7 @@
 
 use std::{
     collections::BTreeMap,
-    sync::{Mutex, MutexGuard},
+    sync::{Arc, Mutex, MutexGuard},
     time::Duration,
 };
 
@@ -12,18 +12,21 @@ use jiff::Timestamp;
 use crate::{
     domain::{Delivery, Job, Name, Notice},
     store::{
-        AlertFilter, AlertRow, Claim, DeliveryFilter, Gathering, GaveUp, Intake, JobFilter, JobRow, Known, Line, OldJob, OpenJob, Overdue,
-        Pruned, Retry, RollUp, Settlement, SourceRecord, Store, StoreError, Tally,
+        AlertFilter, AlertRow, Claim, DeliveryFilter, Gathering, GaveUp, Intake, JobFilter, JobRow, Known, LaterQuery, Line, OldJob,
+        OpenJob, Overdue, PastQuery, Pruned, Retry, RollUp, Settlement, SourceRecord, Store, StoreError, Tally, Unjudged,
     },
 };
 
 /// How long a write takes before and after it stands: the instants at which a test may kill its caller.
 const WRITE: Duration = Duration::from_millis(4);
 
+/// A job, its run, whether it has ended, and whether it waits to be judged.
+type Row = (Job, u32, bool, bool);
+
 #[derive(Default)]
 struct Tables {
     record: Option<SourceRecord>,
-    jobs: BTreeMap<String, (Job, u32, bool)>,
+    jobs: BTreeMap<String, Row>,
     alerts: BTreeMap<(String, u32, Name), Job>,
     raised: u64,
     quarantine: usize,
@@ -56,7 +59,7 @@ impl MemoryStore {
     }
 
     pub fn open(&self) -> usize {
-        self.tables().jobs.values().filter(|(.., ended)| !ended).count()
+        self.tables().jobs.values().filter(|(.., ended, _)| !ended).count()
     }
 
     pub fn quarantined(&self) -> usize {
@@ -77,6 +80,11 @@ impl MemoryStore {
         tokio::time::sleep(WRITE).await;
         result
     }
+}
+
+fn ended((job, run, ..): &Row) -> Unjudged {
+    let at = job.finished.or(job.started).unwrap_or(Timestamp::MIN);
+    Unjudged { job: Arc::new(job.clone()), run: *run, at }
 }
 
 #[async_trait]
@@ -100,7 +108,13 @@ impl Store for MemoryStore {
     async fn known(&self, _: &Name, ids: Vec<String>) -> Result<Vec<Option<Known>>, StoreError> {
         let tables = self.tables();
         let known = |id: &String| {
-            tables.jobs.get(id).map(|(job, run, ended)| Known { run: *run, state: job.state, finished: job.finished, ended: *ended })
+            tables.jobs.get(id).map(|(job, run, ended, unjudged)| Known {
+                run: *run,
+                state: job.state,
+                finished: job.finished,
+                ended: *ended,
+                unjudged: *unjudged,
+            })
         };
         Ok(ids.iter().map(known).collect())
     }
@@ -110,20 +124,55 @@ impl Store for MemoryStore {
         Ok(tables.alerts.keys().filter(|(id, of, _)| id == job_id && *of == run).map(|(.., rule)| rule.clone()).collect())
     }
 
+    async fn unjudged(&self, _: &Name, until: Timestamp, most: u32) -> Result<Vec<Unjudged>, StoreError> {
+        let tables = self.tables();
+        let waiting = tables.jobs.values().filter(|(.., unjudged)| *unjudged);
+        let mut found: Vec<Unjudged> = waiting.map(ended).filter(|one| one.at <= until).collect();
+        found.sort_by(|a, b| (a.at, &a.job.id).cmp(&(b.at, &b.job.id)));
+        found.truncate(most as usize);
+        Ok(found)
+    }
+
+    async fn judged_later(&self, query: LaterQuery) -> Result<Vec<Unjudged>, StoreError> {
+        let tables = self.tables();
+        let mut found: Vec<Unjudged> = tables
+            .jobs
+            .values()
+            .filter(|(job, _, ended, unjudged)| *ended && !unjudged && job.finished.is_some() && job.profile == query.profile)
+            .map(ended)
+            .filter(|one| (one.at, &one.job.id) > (query.than.at, &query.than.id) && one.at > query.since)
+            .collect();
+        found.sort_by(|a, b| (a.at, &a.job.id).cmp(&(b.at, &b.job.id)));
+        found.truncate(query.most as usize);
+        Ok(found)
+    }
+
+    async fn past(&self, query: PastQuery) -> Result<Vec<Arc<Job>>, StoreError> {
+        let tables = self.tables();
+        let ended = tables.jobs.values().filter(|(job, _, ended, _)| *ended && job.profile == query.profile).map(|(job, ..)| job);
+        let before = (query.before.at, &query.before.id);
+        let mut found: Vec<Arc<Job>> =
+            ended.filter(|job| job.finished.is_some_and(|at| (at, &job.id) < before)).cloned().map(Arc::new).collect();
+        found.sort_by(|a, b| (b.finished, &b.id).cmp(&(a.finished, &a.id)));
+        let within = found.partition_point(|job| query.since.is_some_and(|since| job.finished >= Some(since)));
+        found.truncate((within + query.jobs as usize).min(query.most as usize));
+        Ok(found)
+    }
+
     async fn open_jobs(&self, _: &Name) -> Result<Vec<OpenJob>, StoreError> {
         let tables = self.tables();
         let alerted = |job: &Job, run: u32| {
             let of_it = tables.alerts.keys().filter(|(id, of, _)| *id == job.id && *of == run);
             of_it.map(|(.., rule)| rule.clone()).collect()
         };
-        let open = tables.jobs.values().filter(|(.., ended)| !ended);
-        Ok(open.map(|(job, run, _)| OpenJob { job: job.clone(), run: *run, alerted: alerted(job, *run) }).collect())
+        let open = tables.jobs.values().filter(|(.., ended, _)| !ended);
+        Ok(open.map(|(job, run, ..)| OpenJob { job: job.clone(), run: *run, alerted: alerted(job, *run) }).collect())
     }
 
     async fn give_up_on(&self, _: &Name, ids: Vec<String>) -> Result<(), StoreError> {
         self.write(|tables| {
             for id in ids {
-                if let Some((.., ended)) = tables.jobs.get_mut(&id) {
+                if let Some((.., ended, _)) = tables.jobs.get_mut(&id) {
                     *ended = true;
                 }
             }
@@ -137,11 +186,17 @@ impl Store for MemoryStore {
             for change in intake.jobs {
                 let job = (*change.job).clone();
                 let ended = job.is_final();
-                tables.jobs.insert(job.id.clone(), (job, change.run, ended));
+                let waits = tables.jobs.get(&job.id).is_some_and(|(.., unjudged)| *unjudged) && ended;
+                tables.jobs.insert(job.id.clone(), (job, change.run, ended, change.unjudged || waits));
             }
             for alert in intake.alerts {
                 tables.raised += 1;
                 tables.alerts.entry((alert.job.id.clone(), alert.run, alert.rule)).or_insert_with(|| (*alert.job).clone());
+            }
+            for id in intake.judged {
+                if let Some((.., unjudged)) = tables.jobs.get_mut(&id) {
+                    *unjudged = false;
+                }
             }
             tables.quarantine += intake.unreadable.len();
         })

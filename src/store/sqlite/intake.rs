@@ -5,7 +5,7 @@ use rusqlite::{Connection, OptionalExtension, Row, params};
 use serde_json::Value;
 use sha2::{Digest, Sha256};
 
-use super::worker::Tx;
+use super::{past, worker::Tx};
 use crate::{
     domain::{Category, Job, JobType, JobView, Name, NotificationKind, State},
     failpoint::{self, Point},
@@ -46,7 +46,7 @@ pub fn end_sweep(tx: &Tx<'_>, name: &Name, watermark: Option<Timestamp>) -> rusq
 }
 
 pub fn known(db: &Connection, source: &Name, ids: &[String]) -> rusqlite::Result<Vec<Option<Known>>> {
-    let mut statement = db.prepare_cached("SELECT run, state, finished, ended FROM job WHERE source = ?1 AND id = ?2")?;
+    let mut statement = db.prepare_cached("SELECT run, state, finished, ended, unjudged FROM job WHERE source = ?1 AND id = ?2")?;
     ids.iter()
         .map(|id| {
             statement
@@ -56,6 +56,7 @@ pub fn known(db: &Connection, source: &Name, ids: &[String]) -> rusqlite::Result
                         state: State::from_code(row.get(1)?),
                         finished: row.get::<_, Option<i64>>(2)?.map(time),
                         ended: row.get(3)?,
+                        unjudged: row.get(4)?,
                     })
                 })
                 .optional()
@@ -119,11 +120,11 @@ pub fn take_in(tx: &mut Tx<'_>, intake: &Intake) -> rusqlite::Result<()> {
         let extension = (!job.extension.is_null()).then(|| job.extension.to_string());
         tx.db
             .prepare_cached(
-                "INSERT INTO job (source, id, run, type, state, started, finished, profile, category, extension, ended, first_seen)
-                 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12)
+                "INSERT INTO job (source, id, run, type, state, started, finished, profile, category, extension, ended, first_seen, unjudged)
+                 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13)
                  ON CONFLICT DO UPDATE SET run = excluded.run, type = excluded.type, state = excluded.state, started = excluded.started,
                  finished = excluded.finished, profile = excluded.profile, category = excluded.category,
-                 extension = excluded.extension, ended = excluded.ended",
+                 extension = excluded.extension, ended = excluded.ended, unjudged = max(unjudged AND excluded.ended, excluded.unjudged)",
             )?
             .execute(params![
                 source,
@@ -138,14 +139,16 @@ pub fn take_in(tx: &mut Tx<'_>, intake: &Intake) -> rusqlite::Result<()> {
                 extension,
                 job.is_final(),
                 now,
+                change.unjudged,
             ])?;
         if newly_final {
             tx.count("jobs", source, &job.state.name(), 1);
         }
     }
     for alert in &intake.alerts {
-        raise(tx, alert, intake.now)?;
+        raise(tx, alert, &intake.rules_version, intake.now)?;
     }
+    past::note_judged(tx, source, &intake.judged)?;
     for (why, raw) in &intake.unreadable {
         tx.db
             .prepare_cached("INSERT INTO quarantine (source, hash, why, raw, seen) VALUES (?1, ?2, ?3, ?4, ?5) ON CONFLICT DO NOTHING")?
@@ -166,7 +169,7 @@ fn is_ended_so(db: &Connection, source: &str, job: &Job, run: u32) -> rusqlite::
 }
 
 /// Writes an alert with its notifications, unless it exists.
-fn raise(tx: &mut Tx<'_>, alert: &NewAlert, now: Timestamp) -> rusqlite::Result<()> {
+fn raise(tx: &mut Tx<'_>, alert: &NewAlert, rules_version: &str, now: Timestamp) -> rusqlite::Result<()> {
     let json = |error: serde_json::Error| rusqlite::Error::ToSqlConversionFailure(error.into());
     let facts_text = serde_json::to_string(&*alert.facts).map_err(json)?;
     let facts = tx.facts_id(&facts_text)?;
@@ -176,10 +179,20 @@ fn raise(tx: &mut Tx<'_>, alert: &NewAlert, now: Timestamp) -> rusqlite::Result<
     let written = tx
         .db
         .prepare_cached(
-            "INSERT INTO alert (rule, source, job_id, run, facts, job, created, held) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)
-             ON CONFLICT DO NOTHING",
+            "INSERT INTO alert (rule, source, job_id, run, facts, job, created, held, rules_version)
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9) ON CONFLICT DO NOTHING",
         )?
-        .execute(params![rule, source, job.id, alert.run, facts, snapshot, micros(now), alert.held || alert.gather.is_some()])?;
+        .execute(params![
+            rule,
+            source,
+            job.id,
+            alert.run,
+            facts,
+            snapshot,
+            micros(now),
+            alert.held || alert.gather.is_some(),
+            rules_version
+        ])?;
     if written == 0 {
         return Ok(());
     }

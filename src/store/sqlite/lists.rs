@@ -56,7 +56,7 @@ pub fn alerts(db: &Connection, filter: &AlertFilter) -> rusqlite::Result<Vec<Ale
     conditions.add("a.job_id = ?", filter.job.clone());
     conditions.add("a.created >= ?", filter.since.map(micros));
     let sql = format!(
-        "SELECT a.id, a.rule, f.facts, a.created, a.run, a.job FROM alert a JOIN rule_facts f ON f.id = a.facts {}
+        "SELECT a.id, a.rule, f.facts, a.created, a.run, a.job, a.rules_version FROM alert a JOIN rule_facts f ON f.id = a.facts {}
          ORDER BY a.id DESC LIMIT {}",
         conditions.sql(),
         filter.limit
@@ -74,6 +74,7 @@ pub fn alerts(db: &Connection, filter: &AlertFilter) -> rusqlite::Result<Vec<Ale
                 severity: facts_of(&row.get::<_, String>(2)?).severity.name().to_owned(),
                 created: time(row.get(3)?),
                 run: row.get(4)?,
+                rules_version: row.get(6)?,
                 job: JobView::from(&snapshot_of(&row.get::<_, String>(5)?)),
                 channels: standing,
             })

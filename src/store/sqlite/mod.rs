@@ -9,6 +9,7 @@ mod ledger;
 mod line;
 mod lists;
 mod outbox;
+mod past;
 mod readers;
 mod schema;
 mod settling;
@@ -28,10 +29,10 @@ use jiff::Timestamp;
 use rusqlite::{Connection, ErrorCode, OpenFlags};
 
 use super::{
-    AlertFilter, AlertRow, Claim, DeliveryFilter, Gathering, GaveUp, Intake, JobFilter, JobRow, Known, Line, OldJob, OpenJob, Overdue,
-    Pruned, Retry, RollUp, Settlement, SourceRecord, Store, StoreError, Tally, Verdict,
+    AlertFilter, AlertRow, Claim, DeliveryFilter, Gathering, GaveUp, Intake, JobFilter, JobRow, Known, LaterQuery, Line, OldJob, OpenJob,
+    Overdue, PastQuery, Pruned, Retry, RollUp, Settlement, SourceRecord, Store, StoreError, Tally, Unjudged, Verdict,
 };
-use crate::domain::{Delivery, Name, Notice};
+use crate::domain::{Delivery, Job, Name, Notice};
 use fate::{Fate, Place, RESTORE};
 use inspection::Inspection;
 use ledger::Ledger;
@@ -234,6 +235,19 @@ impl Store for Sqlite {
     async fn alerted(&self, source: &Name, job_id: &str, run: u32) -> Result<Vec<Name>, StoreError> {
         let (source, job_id) = (source.clone(), job_id.to_owned());
         self.readers.read(move |db| intake::alerted(db, &source, &job_id, run)).await
+    }
+
+    async fn unjudged(&self, source: &Name, until: Timestamp, most: u32) -> Result<Vec<Unjudged>, StoreError> {
+        let source = source.clone();
+        self.readers.read(move |db| past::unjudged(db, &source, until, most)).await
+    }
+
+    async fn judged_later(&self, query: LaterQuery) -> Result<Vec<Unjudged>, StoreError> {
+        self.readers.read(move |db| past::judged_later(db, &query)).await
+    }
+
+    async fn past(&self, query: PastQuery) -> Result<Vec<Arc<Job>>, StoreError> {
+        self.readers.read(move |db| past::past(db, &query)).await
     }
 
     async fn open_jobs(&self, source: &Name) -> Result<Vec<OpenJob>, StoreError> {

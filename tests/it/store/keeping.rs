@@ -192,12 +192,14 @@ pub async fn pruning_is_done_piece_by_piece(place: &dyn Place) {
     let store = place.open().await;
     store.open_source(&"contoso".into(), at(-1_000)).await.unwrap();
     let jobs: Vec<Job> = (0..450).map(|n| job(&format!("Scan-{n:03}"), State::Finished)).collect();
-    let change = |job: &Job| JobChange { job: Arc::new(job.clone()), run: 1, newly_final: true };
+    let change = |job: &Job| JobChange { job: Arc::new(job.clone()), run: 1, newly_final: true, unjudged: false };
     let intake = Intake {
         source: "contoso".into(),
         now: at(0),
         jobs: jobs.iter().map(change).collect(),
         alerts: Vec::new(),
+        judged: Vec::new(),
+        rules_version: "".into(),
         unreadable: Vec::new(),
     };
     store.take_in(intake).await.unwrap();

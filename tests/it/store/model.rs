@@ -231,8 +231,13 @@ impl Pair<'_> {
                 let intake = Intake {
                     source: "contoso".into(),
                     now,
-                    jobs: jobs.iter().map(|job| JobChange { job: Arc::new(job.clone()), run: *run, newly_final: true }).collect(),
+                    jobs: jobs
+                        .iter()
+                        .map(|job| JobChange { job: Arc::new(job.clone()), run: *run, newly_final: true, unjudged: false })
+                        .collect(),
                     alerts: jobs.iter().map(raised).collect(),
+                    judged: Vec::new(),
+                    rules_version: "".into(),
                     unreadable: Vec::new(),
                 };
                 self.store().take_in(intake).await.unwrap();

@@ -1,0 +1,115 @@
+//! The past of a scan profile, and the jobs that wait to be judged by rules that look at it.
+
+use std::sync::Arc;
+
+use jiff::Timestamp;
+use jobrelay::{
+    domain::{Job, State},
+    store::{AlertFilter, Intake, JobChange, LaterQuery, Moment, PastQuery, Store},
+};
+
+use super::{Place, alert, at, job, page};
+
+fn ended(id: &str, profile: &str, finished: Option<i64>) -> Job {
+    Job { profile: profile.into(), finished: finished.map(at), started: Some(at(-1_000)), ..job(id, State::Finished) }
+}
+
+fn taken(now: Timestamp, jobs: &[Job], unjudged: bool) -> Intake {
+    let change = |job: &Job| JobChange { job: Arc::new(job.clone()), run: 1, newly_final: job.is_final(), unjudged };
+    Intake { jobs: jobs.iter().map(change).collect(), ..page(now, &jobs[0], 1, Vec::new()) }
+}
+
+fn moment(second: i64, id: &str) -> Moment {
+    Moment { at: at(second), id: id.into() }
+}
+
+pub async fn the_past_is_read_back_as_far_as_it_is_asked_for(place: &dyn Place) {
+    let store = place.open().await;
+    let mut jobs: Vec<Job> = (0..10).map(|n| ended(&format!("Scan-{n}"), "nightly", Some(n * 10))).collect();
+    // Two ends at one instant, another profile and another source, one that runs, and one whose end will never be known.
+    jobs.push(ended("Scan-5b", "nightly", Some(50)));
+    jobs.push(ended("Other", "Nightly", Some(45)));
+    jobs.push(Job { state: State::Running, ..ended("Runs", "nightly", None) });
+    jobs.push(Job { state: State::Running, ..ended("Gone", "nightly", None) });
+    jobs.push(ended("Timeless", "nightly", None));
+    store.take_in(taken(at(0), &jobs, false)).await.unwrap();
+    store.take_in(taken(at(0), &[Job { source: "fabrikam".into(), ..ended("Scan-4c", "nightly", Some(45)) }], false)).await.unwrap();
+    store.give_up_on(&"contoso".into(), vec!["Gone".into()]).await.unwrap();
+    let past = async |before: Moment, jobs: u32, since: Option<i64>, most: u32| {
+        let query = PastQuery { source: "contoso".into(), profile: "nightly".into(), before, jobs, since: since.map(at), most };
+        let found = store.past(query).await.unwrap();
+        found.iter().map(|job| job.id.clone()).collect::<Vec<_>>()
+    };
+    assert_eq!(past(moment(50, "Scan-5b"), 2, None, 99).await, ["Scan-5", "Scan-4"]);
+    assert_eq!(past(moment(50, "Scan-5"), 2, None, 99).await, ["Scan-4", "Scan-3"]);
+    assert_eq!(past(moment(60, "Scan-6"), 3, None, 99).await, ["Scan-5b", "Scan-5", "Scan-4"]);
+    assert_eq!(past(moment(60, "Scan-6"), 0, Some(40), 99).await, ["Scan-5b", "Scan-5", "Scan-4"]);
+    assert_eq!(past(moment(60, "Scan-6"), 2, Some(40), 99).await, ["Scan-5b", "Scan-5", "Scan-4", "Scan-3", "Scan-2"]);
+    assert_eq!(past(moment(60, "Scan-6"), 2, Some(40), 4).await, ["Scan-5b", "Scan-5", "Scan-4", "Scan-3"]);
+    assert_eq!(past(moment(0, "Scan-0"), 9, Some(-99), 99).await, [""; 0]);
+    assert_eq!(past(moment(999, ""), 99, None, 99).await.len(), 11, "what runs, and what ended without a time, is in no past");
+}
+
+pub async fn what_waits_to_be_judged_comes_in_the_order_of_the_ends_and_stays_until_it_is(place: &dyn Place) {
+    let store = place.open().await;
+    let contoso = "contoso".into();
+    let jobs = [("C", Some(30)), ("A", Some(10)), ("B2", Some(20)), ("B1", Some(20)), ("Timeless", None)];
+    let jobs: Vec<Job> = jobs.iter().map(|(id, finished)| ended(id, "nightly", *finished)).collect();
+    store.take_in(taken(at(0), &jobs, true)).await.unwrap();
+    store.take_in(taken(at(0), &[ended("Judged", "nightly", Some(15))], false)).await.unwrap();
+    let waiting = async |store: &dyn Store, until: i64, most: u32| {
+        let found = store.unjudged(&contoso, at(until), most).await.unwrap();
+        found.iter().map(|one| one.job.id.clone()).collect::<Vec<_>>()
+    };
+    // Without a finish time, the start says where it belongs.
+    assert_eq!(waiting(&*store, 99, 99).await, ["Timeless", "A", "B1", "B2", "C"]);
+    assert_eq!(waiting(&*store, 20, 99).await, ["Timeless", "A", "B1", "B2"]);
+    assert_eq!(waiting(&*store, 99, 2).await, ["Timeless", "A"]);
+    let known = store.known(&contoso, vec!["A".into(), "Judged".into()]).await.unwrap();
+    assert_eq!(known.iter().map(|known| known.unwrap().unjudged).collect::<Vec<_>>(), [true, false]);
+    // Seen again unchanged, it waits all the same; an alert and the end of the waiting are one transaction.
+    store.take_in(taken(at(1), &jobs[1..2], false)).await.unwrap();
+    let judged = Intake {
+        jobs: Vec::new(),
+        judged: vec!["A".into(), "B1".into()],
+        ..page(at(2), &jobs[1], 1, vec![alert("late", &jobs[1], 1, &["a"])])
+    };
+    store.take_in(judged).await.unwrap();
+    let store = place.after_a_kill().await;
+    assert_eq!(waiting(&*store, 99, 99).await, ["Timeless", "B2", "C"]);
+    assert_eq!(store.alerted(&contoso, "A", 1).await.unwrap(), ["late".into()]);
+    assert_eq!(store.unjudged(&"fabrikam".into(), at(99), 99).await.unwrap(), []);
+    // Running again, there is no end left to judge.
+    store.take_in(taken(at(3), &[Job { state: State::Running, ..ended("C", "nightly", None) }], false)).await.unwrap();
+    assert_eq!(waiting(&*store, 99, 99).await, ["Timeless", "B2"]);
+}
+
+pub async fn what_ended_later_and_is_judged_can_be_asked_for(place: &dyn Place) {
+    let store = place.open().await;
+    let jobs: Vec<Job> = (0..6).map(|n| ended(&format!("Scan-{n}"), "nightly", Some(n * 10))).collect();
+    store.take_in(taken(at(0), &jobs, false)).await.unwrap();
+    store.take_in(taken(at(0), &[ended("Waits", "nightly", Some(35))], true)).await.unwrap();
+    store.take_in(taken(at(0), &[ended("Other", "weekly", Some(35))], false)).await.unwrap();
+    let later = async |than: Moment, since: i64, most: u32| {
+        let query = LaterQuery { source: "contoso".into(), profile: "nightly".into(), than, since: at(since), most };
+        let found = store.judged_later(query).await.unwrap();
+        found.iter().map(|one| one.job.id.clone()).collect::<Vec<_>>()
+    };
+    assert_eq!(later(moment(20, "Scan-1"), -99, 99).await, ["Scan-2", "Scan-3", "Scan-4", "Scan-5"]);
+    assert_eq!(later(moment(20, "Scan-2"), -99, 2).await, ["Scan-3", "Scan-4"]);
+    assert_eq!(later(moment(20, "Scan-2"), 30, 99).await, ["Scan-4", "Scan-5"]);
+    assert_eq!(later(moment(50, "Scan-5"), -99, 99).await, [""; 0]);
+}
+
+pub async fn an_alert_remembers_which_rules_judged(place: &dyn Place) {
+    let store = place.open().await;
+    let job = job("Scan-1", State::Failed);
+    for version in ["aaaaaaaaaaaa", "bbbbbbbbbbbb"] {
+        let judged = page(at(0), &job, 1, vec![alert("failed", &job, 1, &["a"]), alert(version, &job, 1, &["a"])]);
+        store.take_in(Intake { rules_version: version.into(), ..judged }).await.unwrap();
+    }
+    let rows = store.alerts(AlertFilter { limit: 9, ..AlertFilter::default() }).await.unwrap();
+    let told: Vec<(&str, &str)> = rows.iter().map(|row| (row.rule.as_str(), row.rules_version.as_deref().unwrap())).collect();
+    let expected = [("bbbbbbbbbbbb", "bbbbbbbbbbbb"), ("aaaaaaaaaaaa", "aaaaaaaaaaaa"), ("failed", "aaaaaaaaaaaa")];
+    assert_eq!(told, expected, "an alert that exists keeps the version it was made by");
+}
