@@ -5,6 +5,7 @@
 //! is judged when it ended, with the past it had then; where it was watched while it ran, also at each instant of its run at
 //! which a rule's answer may turn. No limit, group or rest is applied here.
 
+mod gaps;
 mod past;
 mod run;
 
@@ -15,7 +16,7 @@ use std::sync::Arc;
 
 use jiff::Timestamp;
 
-pub use run::run;
+pub use run::{explain, run};
 
 use crate::{
     domain::{Job, Name},
@@ -36,7 +37,8 @@ pub struct Course {
 /// The time that is rehearsed.
 #[derive(Debug, Clone)]
 pub struct Watch {
-    /// What happened before is past: it is looked back on, and raises nothing.
+    /// What happened before is past: it is looked back on, and raises nothing. Where no job ever came that a `missing` rule
+    /// waits for, its time runs from here.
     pub from: Timestamp,
     /// The clock at the end: nothing later happens.
     pub to: Timestamp,

@@ -9,6 +9,7 @@ use crate::domain::{Job, Name};
 
 /// All runs of one profile's jobs.
 pub struct Profile<'c> {
+    key: (&'c Name, &'c str),
     /// The runs, in the order in which they were given.
     pub courses: Vec<&'c Course>,
     /// Those that ended at a known time, newest first by (finished, id).
@@ -23,7 +24,7 @@ impl<'c> Profile<'c> {
         for course in courses {
             let key = (&course.job.source, course.job.profile.as_str());
             let place = *at.entry(key).or_insert_with(|| {
-                all.push(Self { courses: Vec::new(), ended: Vec::new() });
+                all.push(Self { key, courses: Vec::new(), ended: Vec::new() });
                 all.len() - 1
             });
             if let Some(profile) = all.get_mut(place) {
@@ -38,6 +39,16 @@ impl<'c> Profile<'c> {
         all
     }
 
+    /// Its source.
+    pub fn source(&self) -> &Name {
+        self.key.0
+    }
+
+    /// Its name.
+    pub const fn name(&self) -> &str {
+        self.key.1
+    }
+
     /// What ended before a job that ended at a known time, newest first.
     pub fn before(&self, job: &Job) -> &[Arc<Job>] {
         let from = self.ended.partition_point(|other| (other.finished, &other.id) >= (job.finished, &job.id));
@@ -48,5 +59,12 @@ impl<'c> Profile<'c> {
     pub fn by(&self, now: Timestamp) -> &[Arc<Job>] {
         let from = self.ended.partition_point(|other| other.finished > Some(now));
         self.ended.get(from..).unwrap_or_default()
+    }
+
+    /// The ends between two instants, both left out, oldest first.
+    pub fn ends_between(&self, from: Timestamp, to: Timestamp) -> impl Iterator<Item = Timestamp> + '_ {
+        let first = self.ended.partition_point(|other| other.finished >= Some(to));
+        let last = self.ended.partition_point(|other| other.finished > Some(from));
+        self.ended.get(first..last).unwrap_or_default().iter().rev().filter_map(|job| job.finished)
     }
 }

@@ -4,10 +4,10 @@ use std::{sync::Arc, time::Duration};
 
 use jiff::Timestamp;
 
-use super::{Course, Event, Raised, Watch, past::Profile};
+use super::{Course, Event, Raised, Watch, gaps::gaps, past::Profile};
 use crate::{
     domain::{Job, Name, State},
-    rules::{Rule, RuleSet},
+    rules::{Explained, Past, Rule, RuleSet},
 };
 
 /// The least step of a job's times: what begins to hold past an age holds this much later.
@@ -20,15 +20,33 @@ const STEP: Duration = Duration::from_micros(1);
 pub fn run(rules: &RuleSet, courses: &[Course], watch: &Watch) -> Vec<Event> {
     let ages = if rules.watches_running() { rules.turning_ages() } else { Vec::new() };
     let mut raised: Vec<Raised> = Vec::new();
-    for profile in Profile::all(courses) {
-        let stage = Stage { rules, profile: &profile, ages: &ages, watch };
+    let profiles = Profile::all(courses);
+    for profile in &profiles {
+        let stage = Stage { rules, profile, ages: &ages, watch };
         for course in &profile.courses {
             stage.play(course, &mut raised);
         }
     }
     // Within one job and instant the order is that in which the rules stand: the sort is stable.
     raised.sort_by(|a, b| (a.at, a.job.finished, &a.job.id).cmp(&(b.at, b.job.finished, &b.job.id)));
-    raised.into_iter().map(Event::Raised).collect()
+    let mut events: Vec<Event> = raised.into_iter().map(Event::Raised).collect();
+    let gaps = gaps(rules, &profiles, watch);
+    if !gaps.is_empty() {
+        events.extend(gaps);
+        events.sort_by_key(Event::at);
+    }
+    events
+}
+
+/// Every rule's verdict on one run of a job as it stands at the end of the time watched, with its reasons.
+#[must_use]
+pub fn explain(rules: &RuleSet, courses: &[Course], course: &Course, watch: &Watch) -> Vec<Explained> {
+    let job = &course.job;
+    let alike: Vec<Course> =
+        courses.iter().filter(|other| other.job.source == job.source && other.job.profile == job.profile).cloned().collect();
+    let profiles = Profile::all(&alike);
+    let past = profiles.first().map(|profile| if job.finished.is_some() { profile.before(job) } else { profile.by(watch.to) });
+    rules.explain(job, Past::new(past.unwrap_or_default()), job.finished.unwrap_or(watch.to))
 }
 
 /// What the jobs of one profile are judged by.
@@ -86,11 +104,27 @@ impl Stage<'_> {
             .chain(self.ages.iter().flat_map(|age| [aged(*age), aged(age.saturating_add(STEP))]))
             .map_while(|at| at.filter(within))
             .collect();
+        if self.rules.need(running).is_some() {
+            // Each end of another job of the profile may turn the answer, and changes what is usual from then on.
+            let until = end.unwrap_or(Timestamp::MAX).min(self.watch.to.checked_add(STEP).unwrap_or(self.watch.to));
+            for from in [start].into_iter().chain(self.profile.ends_between(start, until)) {
+                let by_past = self.rules.turning_ages_by_past(running, Past::new(self.profile.by(from)), from);
+                turns.push(from);
+                turns.extend(by_past.iter().flat_map(|age| [aged(*age), aged(age.saturating_add(STEP))]).flatten());
+            }
+            turns.retain(|at| *at >= start && within(at));
+            turns.sort_unstable();
+        }
         turns.dedup();
         turns
     }
 
-    fn judge(&self, job: &Job, _past: &[Arc<Job>], at: Timestamp) -> Vec<Arc<Rule>> {
-        self.rules.judge(job, at)
+    /// The rules that a job matches, first those that look at no past.
+    fn judge(&self, job: &Job, past: &[Arc<Job>], at: Timestamp) -> Vec<Arc<Rule>> {
+        let mut rules = self.rules.judge(job, at);
+        if self.rules.looks_back() {
+            rules.extend(self.rules.judge_by_past(job, Past::new(past), at));
+        }
+        rules
     }
 }

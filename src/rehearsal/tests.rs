@@ -9,7 +9,7 @@ use super::*;
 use crate::{
     document::{Faults, Source, parse},
     domain::State,
-    rules::{Known, RuleSet, read},
+    rules::{Known, Past, RuleSet, Verdict, read},
 };
 
 /// Rules in YAML, each notifying `oncall`.
@@ -125,50 +125,118 @@ fn what_has_no_times_is_placed_by_what_is_known() {
     assert_eq!(told(&run(&rules, &courses, &watch(0, 20))), expected);
 }
 
-proptest! {
-    /// Stepping through every second finds no earlier instant, and no other alerts.
-    #[test]
-    fn the_instants_are_those_that_stepping_finds(
-        jobs in proptest::collection::vec((0..100_u64, 0..100_u64, 0..3_usize), 1..6),
-        (least, more) in (0..60_u64, 0..60_u64),
-    ) {
-        let spans = [
-            ("over", format!("{{ state: running, duration: '>= {least}s' }}")),
-            ("band", format!("{{ state: [running, finished], duration: {least}s..{}s }}", least + more)),
-            ("not", format!("{{ state: [running, failed], not: {{ duration: '< {more}s' }} }}")),
-        ];
-        let rules = of(&spans.each_ref().map(|(name, when)| (*name, when.as_str())));
-        let states = [State::Finished, State::Failed, State::Running];
-        let courses: Vec<Course> = jobs
-            .iter()
-            .enumerate()
-            .map(|(n, (start, takes, state))| course(&format!("j{n}"), states[*state], *start, start + takes))
-            .collect();
-        let mut stepped = Vec::new();
-        for now in 0..=150 {
-            for Course { job, .. } in &courses {
-                let ended = job.finished.filter(|end| *end <= at(now));
-                let seen = Job { state: if ended.is_some() { job.state } else { State::Running }, finished: ended, ..Job::clone(job) };
-                if ended.is_some_and(|end| end < at(now)) || job.started > Some(at(now)) {
-                    continue;
-                }
-                for rule in rules.judge(&seen, at(now)) {
-                    if !stepped.iter().any(|(name, id, _)| (name, id) == (&rule.name, &job.id)) {
-                        stepped.push((rule.name.clone(), job.id.clone(), at(now)));
-                    }
+#[test]
+fn what_looks_back_sees_the_past_as_it_was_at_each_end() {
+    let rules = of(&[
+        ("third", "{ state: failed, streak: '= 3' }"),
+        ("recovered", "{ state: finished, previous: failed }"),
+        ("often", "{ state: failed, count: { at_least: 2, within: 30s } }"),
+    ]);
+    let failed = |id: &str, end: u64| course(id, State::Failed, 0, end);
+    // By the ends, not by the order in which they are given.
+    let courses =
+        [failed("d", 90), course("c", State::Finished, 0, 40), failed("b", 20), failed("a", 10), failed("f", 100), failed("e", 90)];
+    let expected = ["often of b at 20", "recovered of c at 40", "often of e at 90", "third of f at 100", "often of f at 100"];
+    assert_eq!(told(&run(&rules, &courses, &watch(0, 200))), expected);
+    // What ended before the span is past, and counts.
+    assert_eq!(told(&run(&rules, &courses, &watch(95, 200))), ["third of f at 100", "often of f at 100"]);
+    let verdicts: Vec<_> = explain(&rules, &courses, &courses[4], &watch(0, 200)).iter().map(|explained| explained.verdict).collect();
+    assert_eq!(verdicts, [Verdict::Matches, Verdict::DoesNotMatch, Verdict::Matches]);
+}
+
+#[test]
+fn a_running_job_is_too_slow_from_the_instant_at_which_it_takes_longer_than_usual() {
+    let rules = of(&[("slow", "{ state: running, slower_than_usual: { factor: 2, over: 3, at_least: 10s } }")]);
+    let finished = |id: &str, end: u64, takes: u64| course(id, State::Finished, end - takes, end);
+    let mut courses = vec![finished("a", 100, 20), finished("b", 200, 30), finished("c", 300, 40), course("open", State::Running, 300, 0)];
+    assert_eq!(told(&run(&rules, &courses, &watch(0, 1_000))), ["slow of open at 360.000001"]);
+    // Two more end meanwhile, and what is usual changes.
+    courses.extend([finished("d", 350, 5), finished("e", 351, 5)]);
+    assert_eq!(told(&run(&rules, &courses, &watch(0, 1_000))), ["slow of open at 351"]);
+}
+
+#[test]
+fn a_gap_is_told_once_and_so_is_its_end() {
+    let rules = rules("rules:\n  - { name: nightly, notify: oncall, missing: { profile: 'SITES', every: 100s, grace: 10s } }\n");
+    let came = |id: &str, end: u64| course(id, State::Finished, end - 5, end);
+    let skipped = course("s", State::Skipped, 290, 299);
+    let open = course("o", State::Running, 290, 0);
+    let courses = [came("b", 400), came("a", 90), came("c", 510), came("d", 611), skipped, open];
+    let expected = ["nightly misses at 200", "nightly is back at 400", "nightly misses at 620"];
+    assert_eq!(told(&run(&rules, &courses[..3], &watch(0, 700))), expected);
+    assert_eq!(told(&run(&rules, &courses, &watch(0, 700))), ["nightly misses at 200", "nightly is back at 400"]);
+    assert_eq!(told(&run(&rules, &courses, &watch(300, 721))), ["nightly is back at 400", "nightly misses at 721"]);
+    assert_eq!(told(&run(&rules, &[], &watch(50, 160))), ["nightly misses at 160"]);
+    assert_eq!(told(&run(&rules, &[], &watch(50, 159))), [] as [&str; 0]);
+    let elsewhere = Watch { sources: vec![Name::from("fabrikam")], ..watch(0, 700) };
+    assert_eq!(told(&run(&rules, &courses, &elsewhere)), ["nightly misses at 110"]);
+}
+
+/// What raises first, found by looking at every job at every second: rule, job and second.
+fn stepped(rules: &RuleSet, courses: &[Course], until: u64) -> Vec<(u64, String, Name)> {
+    let mut found: Vec<(u64, String, Name)> = Vec::new();
+    for second in 0..=until {
+        let now = at(second);
+        for Course { job, .. } in courses {
+            let ended = job.finished.filter(|end| *end <= now);
+            if ended.is_some_and(|end| end < now) || job.started > Some(now) {
+                continue;
+            }
+            let seen = Job { state: if ended.is_some() { job.state } else { State::Running }, finished: ended, ..Job::clone(job) };
+            let earlier = |other: &&Course| match (other.job.finished, ended) {
+                (Some(end), Some(ended)) => (end, &other.job.id) < (ended, &job.id),
+                (Some(end), None) => end <= now,
+                (None, _) => false,
+            };
+            let mut past: Vec<Arc<Job>> = courses.iter().filter(earlier).map(|course| Arc::clone(&course.job)).collect();
+            past.sort_by(|a, b| (b.finished, &b.id).cmp(&(a.finished, &a.id)));
+            let mut matched = rules.judge(&seen, now);
+            matched.extend(rules.judge_by_past(&seen, Past::new(&past), now));
+            for rule in matched {
+                if !found.iter().any(|(_, id, name)| (id, name) == (&job.id, &rule.name)) {
+                    found.push((second, job.id.clone(), rule.name.clone()));
                 }
             }
         }
-        let mut found: Vec<(Name, String, Timestamp)> = run(&rules, &courses, &watch(0, 150))
+    }
+    found.sort();
+    found
+}
+
+proptest! {
+    /// Looking at every second finds the same alerts, in the second in which they are raised.
+    #[test]
+    fn the_instants_are_those_that_stepping_finds(
+        jobs in proptest::collection::vec((0..40_u64, 0..25_u64, 0..3_usize), 1..9),
+        (least, more) in (0..60_u64, 0..60_u64),
+    ) {
+        // Times are multiples of eight seconds: what is usual then turns at full seconds, and never a second before an end.
+        let spans = [
+            ("over", format!("{{ state: running, duration: '>= {}s' }}", 8 * least)),
+            ("band", format!("{{ state: [running, finished], duration: {least}s..{}s }}", least + more)),
+            ("not", format!("{{ state: [running, failed], not: {{ duration: '< {more}s' }} }}")),
+            ("slow", "{ state: running, slower_than_usual: { factor: 2, over: 4, at_least: 8s } }".to_owned()),
+            ("slow-but", "{ state: running, slower_than_usual: { factor: 1.5, over: 2, at_least: 0s }, not: { previous: failed } }".to_owned()),
+            ("again", "{ state: [running, failed], previous: failed }".to_owned()),
+            ("streak", "{ state: failed, streak: '>= 2' }".to_owned()),
+        ];
+        let rules = of(&spans.each_ref().map(|(name, when)| (*name, when.as_str())));
+        let states = [State::Finished, State::Failed, State::Running];
+        let courses: Vec<Course> = (0..)
+            .zip(&jobs)
+            .map(|(n, (start, takes, state)): (usize, _)| course(&format!("j{n}"), states[*state], 8 * start, 8 * (start + takes)))
+            .collect();
+        let mut found: Vec<(u64, String, Name)> = run(&rules, &courses, &watch(0, 600))
             .iter()
             .filter_map(|event| match event {
-                Event::Raised(raised) => Some((raised.rule.name.clone(), raised.job.id.clone(), raised.at)),
+                Event::Raised(raised) => {
+                    let since = raised.at.duration_since(at(0)).unsigned_abs();
+                    Some((since.as_secs() + u64::from(since.subsec_nanos() > 0), raised.job.id.clone(), raised.rule.name.clone()))
+                }
                 Event::Missed(_) | Event::Back(_) => None,
             })
             .collect();
-        let by = |a: &(Name, String, Timestamp), b: &(Name, String, Timestamp)| (a.2, &a.1, &a.0).cmp(&(b.2, &b.1, &b.0));
-        stepped.sort_by(by);
-        found.sort_by(by);
-        prop_assert_eq!(found, stepped);
+        found.sort();
+        prop_assert_eq!(found, stepped(&rules, &courses, 600));
     }
 }

@@ -1,6 +1,6 @@
 //! The table of conditions: one row each. What `when` reads, what its errors name and what `explain` says come from here.
 
-use std::{cell::OnceCell, fmt::Debug};
+use std::{cell::OnceCell, fmt::Debug, time::Duration};
 
 use jiff::Timestamp;
 
@@ -138,6 +138,11 @@ pub(super) trait Test: Debug + Send + Sync {
     /// How much of the past it looks at, if at any.
     fn need(&self) -> Option<Need> {
         None
+    }
+
+    /// The ages of a running job at which, or just past which, what its past says of it turns.
+    fn turning_ages(&self, _: &Facts<'_>) -> Vec<Duration> {
+        Vec::new()
     }
 
     /// What can be told of it without a job.

@@ -173,6 +173,12 @@ impl RuleSet {
         self.candidates(facts).iter().filter(|candidate| candidate.looks_back == looking_back).filter_map(matching).collect()
     }
 
+    /// What the rules that need the past want of a job that may match them.
+    pub(super) fn looking_back(&self, facts: &Facts<'_>) -> Vec<&When> {
+        let of = |candidate: &Candidate| when(self.rules.get(candidate.number as usize)?);
+        self.candidates(facts).iter().filter(|candidate| candidate.looks_back).filter_map(of).collect()
+    }
+
     /// The rules that a job may match: of one like it, as was found then.
     fn candidates(&self, facts: &Facts<'_>) -> Arc<[Candidate]> {
         let kind = KindOf(facts.job);

@@ -97,6 +97,10 @@ impl Test for Slower {
         }
     }
 
+    fn turning_ages(&self, facts: &Facts<'_>) -> Vec<Duration> {
+        self.usual(facts).map(|usual| vec![self.at_least, self.limit(usual.median)]).unwrap_or_default()
+    }
+
     fn need(&self) -> Option<Need> {
         Some(Need::jobs(self.over * LOOKED_AT))
     }

@@ -2,12 +2,15 @@
 
 use std::{ops::Bound, time::Duration};
 
+use jiff::Timestamp;
+
 use super::{
-    RuleSet,
-    condition::Lane,
+    Past, RuleSet,
+    condition::{Facts, Lane},
     rule::Trigger,
     when::{Leaf, When},
 };
+use crate::domain::Job;
 
 impl RuleSet {
     /// The ages of a running job at which, or just past which, a rule's answer may turn; youngest first, none twice. Between
@@ -31,6 +34,18 @@ impl RuleSet {
         }
         ages.sort_unstable();
         ages.dedup();
+        ages
+    }
+
+    /// The ages, in no order, at which the answer of a rule that needs the past of a running job may turn besides, as long as
+    /// no other job of its profile ends; `past` holds what [`RuleSet::need`] asks for.
+    #[must_use]
+    pub fn turning_ages_by_past(&self, job: &Job, past: Past<'_>, now: Timestamp) -> Vec<Duration> {
+        let facts = Facts::new(job, past, now);
+        let mut ages = Vec::new();
+        for when in self.looking_back(&facts) {
+            each(when, &mut |leaf| ages.extend(leaf.test.turning_ages(&facts)));
+        }
         ages
     }
 }
