@@ -67,6 +67,16 @@ points! {
     RollUpWritten = "roll-up-written";
     /// A roll-up is on disk, and nobody has been told.
     RollUpCommitted = "roll-up-committed";
+    /// A digest is due, and nothing of it is done.
+    DigestDue = "digest-due";
+    /// A digest's period is closed, and what it says is not reckoned.
+    DigestClosed = "digest-closed";
+    /// What a digest says is reckoned, and nothing of it is written.
+    DigestReckoned = "digest-reckoned";
+    /// A digest is written and not committed.
+    DigestWritten = "digest-written";
+    /// A digest is on disk, and nobody has been told.
+    DigestCommitted = "digest-committed";
     /// A group of writes is committed, and none of those who wait for it has been told.
     GroupCommitted = "group-committed";
 }

@@ -2,6 +2,7 @@
 
 mod alert;
 mod code;
+mod digest;
 mod duration;
 mod job;
 mod name;
@@ -12,6 +13,7 @@ mod severity;
 
 pub use alert::{Alert, AlertKey, RuleFacts};
 pub use code::{Category, JobType, State};
+pub use digest::{CategoryTotals, Coverage, Day, Digest, Failing, Listed, Newest, Recovered, Slow, SourceCoverage, Tenant, Totals, is_bad};
 pub use duration::{DurationError, LONGEST, format_duration, parse_duration};
 pub use job::{Job, JobView};
 pub use name::Name;

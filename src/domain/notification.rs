@@ -1,11 +1,11 @@
 //! One message to one channel, and its way there.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use super::{Alert, Job, Name, RuleFacts, Severity};
+use super::{Alert, Digest, Job, Name, RuleFacts, Severity};
 
 /// What kind of message it is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize)]
@@ -19,6 +19,8 @@ pub enum NotificationKind {
     RollUp,
     /// A message about the watch itself.
     Notice,
+    /// A summary of a period.
+    Digest,
 }
 
 impl NotificationKind {
@@ -30,6 +32,7 @@ impl NotificationKind {
             Self::Group => "group",
             Self::RollUp => "roll_up",
             Self::Notice => "notice",
+            Self::Digest => "digest",
         }
     }
 
@@ -40,6 +43,7 @@ impl NotificationKind {
             "group" => Self::Group,
             "roll_up" => Self::RollUp,
             "notice" => Self::Notice,
+            "digest" => Self::Digest,
             _ => Self::Alert,
         }
     }
@@ -85,10 +89,12 @@ pub struct Notification {
     pub kind: NotificationKind,
     /// The rule of all its alerts.
     pub rule: RuleFacts,
-    /// What it carries, oldest first; empty only in a notice. Of a very large roll-up, only the first ones.
+    /// What it carries, oldest first; empty only in a notice and a digest. Of a very large roll-up, only the first ones.
     pub alerts: Vec<Alert>,
     /// What a notice says; none in every other kind.
     pub notice: Option<Notice>,
+    /// What a digest says; none in every other kind.
+    pub digest: Option<Arc<Digest>>,
     /// On a fallback: whose message this is, and why it comes here.
     pub undelivered: Option<Undelivered>,
     /// How many it carries in all.
@@ -117,6 +123,7 @@ impl Notification {
             rule: rule.clone(),
             alerts,
             notice: None,
+            digest: None,
             undelivered: None,
             total,
             created,
@@ -124,6 +131,19 @@ impl Notification {
             waited: Duration::ZERO,
             ended: Vec::new(),
         }
+    }
+
+    /// One that is not from the store: a digest, before it is written down or because someone asked for it.
+    #[must_use]
+    pub fn of_digest(digest: Arc<Digest>, created: Timestamp) -> Self {
+        let rule = digest.facts();
+        Self { total: 0, digest: Some(digest), ..Self::sample(NotificationKind::Digest, &rule, Vec::new(), created) }
+    }
+
+    /// How many entries it may name: its alerts, or those of a digest's longest list.
+    #[must_use]
+    pub fn entries(&self) -> usize {
+        self.digest.as_ref().map_or(self.alerts.len(), |digest| digest.entries())
     }
 }
 
@@ -181,7 +201,7 @@ pub struct Delivery {
     pub key: String,
     /// The channel.
     pub channel: String,
-    /// `alert`, `group`, `roll_up` or `notice`.
+    /// `alert`, `group`, `roll_up`, `notice` or `digest`.
     pub kind: String,
     /// `pending`, or one of the four endings.
     pub outcome: String,

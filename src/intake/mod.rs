@@ -3,6 +3,7 @@
 mod advance;
 mod habits;
 mod limits;
+mod polls;
 mod pruning;
 mod sweep;
 mod take_in;
@@ -31,6 +32,7 @@ use crate::{
     wake::Wake,
 };
 use habits::Past;
+use polls::PollCount;
 use sweep::Paging;
 
 /// One source, read again and again.
@@ -97,6 +99,8 @@ struct State {
     misses: HashMap<String, u32>,
     /// What the last turn's trouble was, so that it is told once.
     trouble: Option<String>,
+    /// Polls not yet written down.
+    polls: PollCount,
 }
 
 /// How long to wait before looking again whether the store is well.
@@ -114,6 +118,7 @@ impl State {
             search_works: None,
             misses: HashMap::new(),
             trouble: None,
+            polls: PollCount::default(),
         }
     }
 
@@ -129,8 +134,13 @@ impl State {
 impl Intake {
     /// Polls until told to stop. A turn under way is dropped then: its committed pages stand, the rest is read again.
     pub async fn run(self, stop: CancellationToken) {
-        let mut due = Instant::now();
-        let mut state = State::new(due);
+        let mut state = State::new(Instant::now());
+        self.poll(&mut state, stop).await;
+        self.write_polls(&mut state.polls).await;
+    }
+
+    async fn poll(&self, state: &mut State, stop: CancellationToken) {
+        let mut due = state.since;
         loop {
             tokio::select! {
                 () = stop.cancelled() => return,
@@ -142,16 +152,17 @@ impl Intake {
                 due = Instant::now() + STORE_RETRY;
                 continue;
             }
-            let began = Instant::now();
+            let (began, began_at) = (Instant::now(), self.clock.now());
             let result = tokio::select! {
                 () = stop.cancelled() => return,
-                result = self.turn(&mut state) => result,
+                result = self.turn(state) => result,
             };
+            self.count_poll(&mut state.polls, began_at, result.is_ok()).await;
             let asked = match &result {
                 Err(TurnError::Feed(FeedError::Throttled { after, .. })) => *after,
                 _ => None,
             };
-            self.report(&mut state, result);
+            self.report(state, result);
             due = next_turn(began, Instant::now(), self.poll_every, asked);
         }
     }

@@ -4,6 +4,7 @@
 //! passes the same suite (`tests/it/store.rs`).
 
 mod contract;
+mod digests;
 mod lists;
 pub mod sqlite;
 
@@ -11,4 +12,5 @@ pub use contract::{
     Claim, Gather, Gathering, GaveUp, Intake, JobChange, Known, LaterQuery, Line, Moment, NewAlert, OldJob, OpenJob, Overdue, PastQuery,
     Pruned, Retry, RollUp, Settlement, SourceRecord, Store, StoreError, Tally, Unjudged, Verdict,
 };
+pub use digests::{DigestEnd, DigestState, DigestStore, EachEnded, Ended, HistoryAsk, PollStretch, Polls, Standing};
 pub use lists::{AlertFilter, AlertRow, DeliveryFilter, JobFilter, JobRow};

@@ -12,8 +12,8 @@ use jiff::{SignedDuration, Timestamp};
 use crate::{
     domain::{Delivery, Job, Name, Notice, Notification, NotificationKind, RuleFacts, Severity, TargetEnd},
     store::{
-        AlertFilter, AlertRow, Claim, DeliveryFilter, Gathering, GaveUp, Intake, JobFilter, JobRow, Known, LaterQuery, Line, OldJob,
-        OpenJob, Overdue, PastQuery, Pruned, Retry, RollUp, Settlement, SourceRecord, Store, StoreError, Tally, Unjudged, Verdict,
+        AlertFilter, AlertRow, Claim, DeliveryFilter, DigestStore, Gathering, GaveUp, Intake, JobFilter, JobRow, Known, LaterQuery, Line,
+        OldJob, OpenJob, Overdue, PastQuery, Pruned, Retry, RollUp, Settlement, SourceRecord, Store, StoreError, Tally, Unjudged, Verdict,
     },
 };
 
@@ -107,6 +107,7 @@ fn notification(id: i64, row: &Row) -> Notification {
         },
         alerts: Vec::new(),
         notice: None,
+        digest: None,
         undelivered: None,
         total: 1,
         created: row.created,
@@ -115,6 +116,8 @@ fn notification(id: i64, row: &Row) -> Notification {
         ended: row.ended.clone(),
     }
 }
+
+impl DigestStore for Shelf {}
 
 #[async_trait]
 impl Store for Shelf {

@@ -12,8 +12,8 @@ use jiff::Timestamp;
 use crate::{
     domain::{Delivery, Job, Name, Notice},
     store::{
-        AlertFilter, AlertRow, Claim, DeliveryFilter, Gathering, GaveUp, Intake, JobFilter, JobRow, Known, LaterQuery, Line, OldJob,
-        OpenJob, Overdue, PastQuery, Pruned, Retry, RollUp, Settlement, SourceRecord, Store, StoreError, Tally, Unjudged,
+        AlertFilter, AlertRow, Claim, DeliveryFilter, DigestStore, Gathering, GaveUp, Intake, JobFilter, JobRow, Known, LaterQuery, Line,
+        OldJob, OpenJob, Overdue, PastQuery, Pruned, Retry, RollUp, Settlement, SourceRecord, Store, StoreError, Tally, Unjudged,
     },
 };
 
@@ -86,6 +86,8 @@ fn ended((job, run, ..): &Row) -> Unjudged {
     let at = job.finished.or(job.started).unwrap_or(Timestamp::MIN);
     Unjudged { job: Arc::new(job.clone()), run: *run, at }
 }
+
+impl DigestStore for MemoryStore {}
 
 #[async_trait]
 impl Store for MemoryStore {

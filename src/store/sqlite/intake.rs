@@ -5,7 +5,7 @@ use rusqlite::{Connection, OptionalExtension, Row, params};
 use serde_json::Value;
 use sha2::{Digest, Sha256};
 
-use super::{past, worker::Tx};
+use super::{digests::counts_at, past, worker::Tx};
 use crate::{
     domain::{Category, Job, JobType, JobView, Name, NotificationKind, State},
     failpoint::{self, Point},
@@ -113,18 +113,26 @@ pub fn give_up_on(tx: &Tx<'_>, source: &Name, ids: &[String]) -> rusqlite::Resul
 pub fn take_in(tx: &mut Tx<'_>, intake: &Intake) -> rusqlite::Result<()> {
     let source = intake.source.as_str();
     let now = micros(intake.now);
+    let counts_at = if intake.jobs.iter().any(|change| change.newly_final) { counts_at(tx.db, intake.now)? } else { now };
     for change in &intake.jobs {
         let job = &change.job;
         // A page taken in a second time (its first commit's answer was lost) tells of no new ending.
         let newly_final = change.newly_final && !is_ended_so(tx.db, source, job, change.run)?;
+        let counted = match () {
+            () if !job.is_final() => None,
+            () if newly_final => Some(counts_at),
+            () => Some(job.finished.or(job.started).map_or(now, micros)),
+        };
         let extension = (!job.extension.is_null()).then(|| job.extension.to_string());
         tx.db
             .prepare_cached(
-                "INSERT INTO job (source, id, run, type, state, started, finished, profile, category, extension, ended, first_seen, unjudged)
-                 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13)
+                "INSERT INTO job (source, id, run, type, state, started, finished, profile, category, extension, ended, first_seen, unjudged,
+                     counted)
+                 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14)
                  ON CONFLICT DO UPDATE SET run = excluded.run, type = excluded.type, state = excluded.state, started = excluded.started,
                  finished = excluded.finished, profile = excluded.profile, category = excluded.category,
-                 extension = excluded.extension, ended = excluded.ended, unjudged = max(unjudged AND excluded.ended, excluded.unjudged)",
+                 extension = excluded.extension, ended = excluded.ended, unjudged = max(unjudged AND excluded.ended, excluded.unjudged),
+                 counted = CASE WHEN ?15 OR excluded.ended = 0 THEN excluded.counted ELSE coalesce(counted, excluded.counted) END",
             )?
             .execute(params![
                 source,
@@ -140,6 +148,8 @@ pub fn take_in(tx: &mut Tx<'_>, intake: &Intake) -> rusqlite::Result<()> {
                 job.is_final(),
                 now,
                 change.unjudged,
+                counted,
+                newly_final,
             ])?;
         if newly_final {
             tx.count("jobs", source, &job.state.name(), 1);

@@ -1,5 +1,6 @@
 //! The embedded store: one `SQLite` file in WAL mode, one writer, a few readers. All that is `SQLite`'s own is in this folder.
 
+mod digests;
 mod fate;
 mod folding;
 mod inspection;

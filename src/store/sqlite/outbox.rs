@@ -1,6 +1,6 @@
 //! The way of notifications: claimed, and loaded with what they carry.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use jiff::Timestamp;
 use rusqlite::{Connection, OptionalExtension, Row, params};
@@ -62,7 +62,7 @@ pub fn claim(tx: &Tx<'_>, channel: &Name, holder: &str, now: Timestamp, most: u3
     let rows: Vec<(Notification, Option<i64>, Option<i64>)> = tx
         .db
         .prepare_cached(&format!(
-            "SELECT n.id, n.key, n.kind, n.created, n.attempts, n.targets, f.facts, n.alert, n.instead_of, n.notice, n.waited
+            "SELECT n.id, n.key, n.kind, n.created, n.attempts, n.targets, f.facts, n.alert, n.instead_of, n.notice, n.waited, n.digest
              FROM (SELECT * FROM notification WHERE {} ORDER BY id LIMIT ?3) n JOIN rule_facts f ON f.id = n.facts ORDER BY n.id",
             ready()
         ))?
@@ -72,7 +72,7 @@ pub fn claim(tx: &Tx<'_>, channel: &Name, holder: &str, now: Timestamp, most: u3
     for (mut notification, alert, instead_of) in rows {
         match alert {
             Some(id) => notification.alerts = alerts(tx.db, "a.id = ?1", id, 1)?,
-            None if notification.notice.is_some() => {}
+            None if matches!(notification.kind, NotificationKind::Notice | NotificationKind::Digest) => {}
             None => load_carried(tx.db, &mut notification, instead_of)?,
         }
         if let Some(id) = instead_of {
@@ -123,6 +123,7 @@ fn notification_of(row: &Row<'_>, channel: &Name) -> rusqlite::Result<(Notificat
         rule: facts_of(&row.get::<_, String>(6)?),
         alerts: Vec::new(),
         notice: row.get::<_, Option<String>>(9)?.and_then(|text| serde_json::from_str(&text).ok()),
+        digest: row.get::<_, Option<String>>(11)?.and_then(|text| serde_json::from_str(&text).ok()).map(Arc::new),
         undelivered: None,
         total: 1,
         created: time(row.get(3)?),

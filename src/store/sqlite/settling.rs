@@ -106,8 +106,8 @@ fn send_instead(tx: &Tx<'_>, dead: i64, fallback: &Name, now: i64) -> rusqlite::
         .query_row([dead], |row| Ok((row.get(0)?, row.get(1)?)))?;
     tx.db
         .prepare_cached(
-            "INSERT INTO notification (key, channel, kind, rule, facts, notice, instead_of, state, created, due)
-             SELECT ?3, ?2, kind, rule, facts, notice, ?1, 'pending', ?4, ?4 FROM notification
+            "INSERT INTO notification (key, channel, kind, rule, facts, notice, digest, instead_of, state, created, due)
+             SELECT ?3, ?2, kind, rule, facts, notice, digest, ?1, 'pending', ?4, ?4 FROM notification
              WHERE id = ?1 AND NOT EXISTS (SELECT 1 FROM notification WHERE instead_of = ?1 AND channel = ?2)",
         )?
         .execute(params![origin, fallback.as_str(), key("instead", &[&first, fallback]), now])?;

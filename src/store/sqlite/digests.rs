@@ -1,0 +1,255 @@
+//! Digests: where each stands, what they are reckoned from, and their messages.
+
+use std::time::Duration;
+
+use async_trait::async_trait;
+use jiff::Timestamp;
+use rusqlite::{Connection, OptionalExtension, params};
+
+use super::{
+    Sqlite,
+    intake::{JOB_COLUMNS, job_of, key, micros, time},
+    worker::{Survives, Tx},
+};
+use crate::{
+    domain::{Name, Newest, NotificationKind, State},
+    failpoint::{self, Point},
+    store::{DigestEnd, DigestState, DigestStore, EachEnded, Ended, HistoryAsk, PollStretch, Polls, Standing, StoreError},
+};
+
+const HOUR_MICROS: i64 = 3_600_000_000;
+/// How long it is known how a source was polled: a digest of a year can be asked for.
+const POLLS_KEPT_MICROS: i64 = 400 * 24 * HOUR_MICROS;
+
+#[async_trait]
+impl DigestStore for Sqlite {
+    async fn note_polls(&self, source: &Name, polls: Polls) -> Result<(), StoreError> {
+        let source = source.clone();
+        self.writer.write(Survives::ProcessDeath, move |tx| note_polls(tx, &source, &polls)).await
+    }
+
+    async fn polls(&self, since: Timestamp, until: Timestamp) -> Result<Vec<PollStretch>, StoreError> {
+        self.readers.read(move |db| polls(db, since, until)).await
+    }
+
+    async fn digest_state(&self, name: &Name) -> Result<Option<DigestState>, StoreError> {
+        let name = name.clone();
+        self.readers.read(move |db| state(db, &name)).await
+    }
+
+    async fn place_digest(&self, name: &Name, state: DigestState, now: Timestamp) -> Result<(), StoreError> {
+        let name = name.clone();
+        self.writer.write(Survives::PowerCut, move |tx| place(tx, &name, &state, now)).await
+    }
+
+    async fn close_period(&self, until: Timestamp) -> Result<(), StoreError> {
+        // A power cut that undoes this also undoes what was counted after it.
+        self.writer.write(Survives::ProcessDeath, move |tx| close(tx, until)).await
+    }
+
+    async fn end_digest(&self, end: DigestEnd) -> Result<bool, StoreError> {
+        self.writer.write(Survives::PowerCut, move |tx| end_digest(tx, &end)).await
+    }
+
+    async fn each_ended(&self, since: Timestamp, until: Timestamp, mut each: EachEnded) -> Result<(), StoreError> {
+        self.readers
+            .read(move |db| {
+                let mut statement = db.prepare_cached(&format!(
+                    "SELECT {JOB_COLUMNS}, counted FROM job WHERE counted >= ?1 AND counted < ?2 ORDER BY counted"
+                ))?;
+                let mut rows = statement.query(params![micros(since), micros(until)])?;
+                while let Some(row) = rows.next()? {
+                    let (job, _) = job_of(row)?;
+                    each(&job, time(row.get(10)?));
+                }
+                Ok(())
+            })
+            .await
+    }
+
+    async fn ended_between(&self, bounds: Vec<Timestamp>) -> Result<Vec<Vec<(State, u64)>>, StoreError> {
+        self.readers.read(move |db| ended_between(db, &bounds)).await
+    }
+
+    async fn histories(&self, asks: Vec<HistoryAsk>) -> Result<Vec<Vec<Ended>>, StoreError> {
+        self.readers.read(move |db| asks.iter().map(|ask| history(db, ask)).collect()).await
+    }
+
+    async fn standing(&self) -> Result<Standing, StoreError> {
+        self.readers.read(standing).await
+    }
+}
+
+/// When a job that is seen to have ended is counted: now, but never in a period that has been summed up.
+pub fn counts_at(db: &Connection, now: Timestamp) -> rusqlite::Result<i64> {
+    let closed: Option<i64> = db.prepare_cached("SELECT until FROM closed")?.query_row([], |row| row.get(0)).optional()?;
+    Ok(micros(now).max(closed.unwrap_or(i64::MIN)))
+}
+
+fn note_polls(tx: &Tx<'_>, source: &Name, polls: &Polls) -> rusqlite::Result<()> {
+    let (source, from, to) = (source.as_str(), micros(polls.from), micros(polls.to));
+    let last: Option<i64> =
+        tx.db.prepare_cached("SELECT max(began) FROM poll WHERE source = ?1")?.query_row([source], |row| row.get(0)).optional()?.flatten();
+    let goes_on = |began: &i64| !polls.after_gap && began.div_euclid(HOUR_MICROS) == to.div_euclid(HOUR_MICROS) && *began <= to;
+    if let Some(began) = last.filter(goes_on) {
+        tx.db
+            .prepare_cached("UPDATE poll SET reached = ?3, made = made + ?4, failed = failed + ?5 WHERE source = ?1 AND began = ?2")?
+            .execute(params![source, began, to, polls.made, polls.failed])?;
+        return Ok(());
+    }
+    tx.db.prepare_cached("DELETE FROM poll WHERE source = ?1 AND began < ?2")?.execute(params![source, from - POLLS_KEPT_MICROS])?;
+    tx.db
+        .prepare_cached(
+            "INSERT INTO poll (source, began, reached, made, failed) VALUES (?1, ?2, ?3, ?4, ?5)
+             ON CONFLICT DO UPDATE SET reached = excluded.reached, made = made + excluded.made, failed = failed + excluded.failed",
+        )?
+        // A poll that was under way while a period was summed up counts in the next one.
+        .execute(params![source, counts_at(tx.db, polls.from)?.min(to.max(from)), to, polls.made, polls.failed])?;
+    Ok(())
+}
+
+fn polls(db: &Connection, since: Timestamp, until: Timestamp) -> rusqlite::Result<Vec<PollStretch>> {
+    db.prepare_cached(
+        "SELECT source, began, reached, made, failed FROM poll p WHERE began < ?2 AND began >= coalesce(
+             (SELECT max(q.began) FROM poll q WHERE q.source = p.source AND q.began < ?1 AND q.reached IS NOT NULL), ?1)
+         ORDER BY source, began",
+    )?
+    .query_map(params![micros(since), micros(until)], |row| {
+        Ok(PollStretch {
+            source: Name::from(row.get::<_, String>(0)?),
+            from: time(row.get(1)?),
+            to: row.get::<_, Option<i64>>(2)?.map(time),
+            made: row.get::<_, i64>(3)?.unsigned_abs(),
+            failed: row.get::<_, i64>(4)?.unsigned_abs(),
+        })
+    })?
+    .collect()
+}
+
+fn state(db: &Connection, name: &Name) -> rusqlite::Result<Option<DigestState>> {
+    db.prepare_cached("SELECT ended, counts_from, plan FROM digest WHERE name = ?1")?
+        .query_row([name.as_str()], |row| Ok(DigestState { ended: time(row.get(0)?), counts_from: time(row.get(1)?), plan: row.get(2)? }))
+        .optional()
+}
+
+fn write_state(tx: &Tx<'_>, name: &Name, state: &DigestState) -> rusqlite::Result<()> {
+    tx.db
+        .prepare_cached(
+            "INSERT INTO digest (name, ended, counts_from, plan) VALUES (?1, ?2, ?3, ?4)
+             ON CONFLICT DO UPDATE SET ended = excluded.ended, counts_from = excluded.counts_from, plan = excluded.plan",
+        )?
+        .execute(params![name.as_str(), micros(state.ended), micros(state.counts_from), state.plan])?;
+    Ok(())
+}
+
+fn place(tx: &Tx<'_>, name: &Name, state: &DigestState, now: Timestamp) -> rusqlite::Result<()> {
+    write_state(tx, name, state)?;
+    let now = micros(now);
+    let ahead = tx.db.prepare_cached("UPDATE closed SET until = ?1 WHERE until > ?1")?.execute([now])?;
+    if ahead > 0 {
+        tx.db.prepare_cached("UPDATE job SET counted = ?1 WHERE counted > ?1")?.execute([now])?;
+        tx.db.prepare_cached("DELETE FROM poll WHERE began > ?1")?.execute([now])?;
+    }
+    Ok(())
+}
+
+fn close(tx: &Tx<'_>, until: Timestamp) -> rusqlite::Result<()> {
+    let until = micros(until);
+    tx.db
+        .prepare_cached("INSERT INTO closed (one, until) VALUES (1, ?1) ON CONFLICT DO UPDATE SET until = max(until, excluded.until)")?
+        .execute([until])?;
+    // What is polled from here on stands apart from what was polled before.
+    tx.db
+        .prepare_cached(
+            "INSERT INTO poll (source, began, reached, made, failed)
+             SELECT name, ?1, NULL, 0, 0 FROM source s WHERE EXISTS (SELECT 1 FROM poll p WHERE p.source = s.name)
+             ON CONFLICT DO NOTHING",
+        )?
+        .execute([until])?;
+    Ok(())
+}
+
+fn end_digest(tx: &mut Tx<'_>, end: &DigestEnd) -> rusqlite::Result<bool> {
+    if state(tx.db, &end.name)?.as_ref() != Some(&end.before) {
+        return Ok(false);
+    }
+    write_state(tx, &end.name, &end.after)?;
+    if let Some(digest) = &end.says {
+        let json = |error: serde_json::Error| rusqlite::Error::ToSqlConversionFailure(error.into());
+        let facts = tx.facts_id(&serde_json::to_string(&digest.facts()).map_err(json)?)?;
+        let text = serde_json::to_string(&**digest).map_err(json)?;
+        let due = micros(end.due).to_string();
+        for channel in &end.channels {
+            tx.db
+                .prepare_cached(
+                    "INSERT INTO notification (key, channel, kind, rule, facts, digest, state, created, due)
+                     VALUES (?1, ?2, ?3, ?4, ?5, ?6, 'pending', ?7, ?7)",
+                )?
+                .execute(params![
+                    key("digest", &[&end.name, &due, channel]),
+                    channel.as_str(),
+                    NotificationKind::Digest.name(),
+                    end.name.as_str(),
+                    facts,
+                    text,
+                    micros(end.now)
+                ])?;
+        }
+    }
+    failpoint::pass(Point::DigestWritten);
+    Ok(true)
+}
+
+fn ended_between(db: &Connection, bounds: &[Timestamp]) -> rusqlite::Result<Vec<Vec<(State, u64)>>> {
+    let mut statement = db.prepare_cached("SELECT state, count(*) FROM job WHERE counted >= ?1 AND counted < ?2 GROUP BY state")?;
+    let mut all = Vec::with_capacity(bounds.len());
+    for pair in bounds.windows(2) {
+        let [since, until] = pair else { continue };
+        all.push(
+            statement
+                .query_map(params![micros(*since), micros(*until)], |row| {
+                    Ok((State::from_code(row.get(0)?), row.get::<_, i64>(1)?.unsigned_abs()))
+                })?
+                .collect::<rusqlite::Result<_>>()?,
+        );
+    }
+    Ok(all)
+}
+
+fn history(db: &Connection, ask: &HistoryAsk) -> rusqlite::Result<Vec<Ended>> {
+    let (before, id) = ask.before.as_ref().map_or((i64::MAX, ""), |(finished, id)| (micros(*finished), id.as_str()));
+    db.prepare_cached(
+        "SELECT state, finished, finished - started FROM job
+         WHERE source = ?1 AND profile = ?2 AND (finished, id) < (?3, ?4) AND ended = 1 AND finished IS NOT NULL AND counted < ?5
+         ORDER BY finished DESC, id DESC LIMIT ?6",
+    )?
+    .query_map(params![ask.source.as_str(), ask.profile, before, id, micros(ask.until), ask.most], |row| {
+        let took: Option<i64> = row.get(2)?;
+        Ok(Ended {
+            state: State::from_code(row.get(0)?),
+            finished: time(row.get(1)?),
+            took: took.and_then(|took| u64::try_from(took).ok()).map(Duration::from_micros),
+        })
+    })?
+    .collect()
+}
+
+fn standing(db: &Connection) -> rusqlite::Result<Standing> {
+    let running: i64 =
+        db.prepare_cached("SELECT count(*) FROM job INDEXED BY job_open WHERE ended = 0")?.query_row([], |row| row.get(0))?;
+    let newest = db
+        .prepare_cached(
+            "SELECT source, id, profile, state, coalesce(started, first_seen) FROM job ORDER BY coalesce(started, first_seen) DESC LIMIT 1",
+        )?
+        .query_row([], |row| {
+            Ok(Newest {
+                source: row.get(0)?,
+                id: row.get(1)?,
+                profile: row.get(2)?,
+                state: State::from_code(row.get(3)?).name().into_owned(),
+                at: time(row.get(4)?),
+            })
+        })
+        .optional()?;
+    Ok(Standing { running: running.unsigned_abs(), newest })
+}
