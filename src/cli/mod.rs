@@ -5,6 +5,7 @@
 mod check;
 mod completions;
 mod demo;
+mod explain;
 mod init;
 mod list;
 mod output;
@@ -81,7 +82,7 @@ First steps:
 Something wrong?
   jobrelay check --connect             does each source and mail server answer?
   jobrelay jobs --since 24h            was the job seen?
-  jobrelay alerts --job ID             did a rule match it, and who was told?
+  jobrelay explain ID                  why did it alert, or not, and who was told?
   jobrelay deliveries --outcome dead   what could not be delivered, and why
 
 Exit codes: 0 done; 1 the thing asked about is wrong; 2 the command line is wrong.";
@@ -130,6 +131,12 @@ enum Command {
     /// The message goes out at once and is not recorded. Exits with 1 if it was not accepted.
     #[command(after_help = send::EXAMPLES)]
     Send(send::Args),
+    /// Say why a job did or did not alert, and what became of each message
+    ///
+    /// Each rule's verdict with the values compared and the condition that decided it, then limit, group or roll-up, and each channel's
+    /// answer. It reads what is stored, beside a running service or without one, and sends nothing.
+    #[command(after_help = explain::EXAMPLES)]
+    Explain(explain::Args),
     /// List the jobs the store holds, newest first
     #[command(after_help = list::JOB_EXAMPLES)]
     Jobs(list::JobArgs),
@@ -175,6 +182,7 @@ pub fn main() -> ExitCode {
         Command::Check(args) => check::run(&args, config),
         Command::Preview(args) => preview::run(&args, config),
         Command::Send(args) => send::run(&args, config),
+        Command::Explain(args) => explain::run(&args, config),
         Command::Jobs(args) => list::jobs(&args, config),
         Command::Alerts(args) => list::alerts(&args, config),
         Command::Deliveries(args) => list::deliveries(&args, config),

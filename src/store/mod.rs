@@ -7,6 +7,7 @@ mod contract;
 mod digests;
 mod lists;
 pub mod sqlite;
+mod story;
 
 pub use contract::{
     Claim, Gather, Gathering, GaveUp, Intake, JobChange, Known, LaterQuery, Line, Moment, NewAlert, OldJob, OpenJob, Overdue, PastQuery,
@@ -14,3 +15,4 @@ pub use contract::{
 };
 pub use digests::{DigestEnd, DigestState, DigestStore, EachEnded, Ended, HistoryAsk, PollStretch, Polls, Standing};
 pub use lists::{AlertFilter, AlertRow, DeliveryFilter, JobFilter, JobRow};
+pub use story::{Message, Raised, Sought, Stage, Stories, Story, Way};

@@ -11,6 +11,7 @@ mod config;
 mod crash;
 mod delivery;
 mod demo;
+mod explain;
 mod mail;
 mod notices;
 mod preview;

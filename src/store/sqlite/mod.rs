@@ -14,6 +14,7 @@ mod past;
 mod readers;
 mod schema;
 mod settling;
+mod story;
 mod worker;
 
 use std::{
