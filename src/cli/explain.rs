@@ -15,14 +15,14 @@ use crate::{
     app::SystemClock,
     clock::Clock,
     config::Config,
-    domain::Name,
-    rules::Limiter,
+    domain::{Job, Name},
+    rules::{Limiter, PAST_MOST},
     store::{
-        Sought, Store, Stories, Story,
+        Moment, PastQuery, Sought, Store, Stories, Story,
         sqlite::{Access, Sqlite},
     },
 };
-use account::{Account, Facts};
+use account::{Account, Facts, Pasts};
 
 /// How the story is written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -82,8 +82,17 @@ async fn explain(args: &Args, config: &Config, store: &Sqlite) -> Result<ExitCod
         known_rule(rule, config, &story)?;
     }
     let openings = openings(config, store, &story, now).await?;
+    let pasts = pasts(config, store, &story, now).await?;
     let channels: Vec<Name> = config.channels.iter().map(|channel| channel.name.clone()).collect();
-    let facts = Facts { story: &story, rules: &config.rules, channels: &channels, resting: config.resting, openings: &openings, now };
+    let facts = Facts {
+        story: &story,
+        rules: &config.rules,
+        pasts: &pasts,
+        channels: &channels,
+        resting: config.resting,
+        openings: &openings,
+        now,
+    };
     let account = Account::new(&facts, args.rule.as_deref());
     match args.format {
         Format::Json => print(format_args!("{}", serde_json::to_string_pretty(&account).map_err(|error| error.to_string())?)),
@@ -136,6 +145,26 @@ fn known_rule(rule: &str, config: &Config, story: &Story) -> Result<(), String> 
     let mut known: Vec<&str> = config.rules.rules().iter().map(|rule| rule.name.as_str()).collect();
     known.extend(story.alerts.iter().map(|alert| alert.rule.name.as_str()));
     if known.contains(&rule) { Ok(()) } else { Err(format!("the config {}", super::no_such("enabled rule", rule, &known))) }
+}
+
+/// What came before the job, and before what each of its alerts saw, as far as rules of today look back.
+async fn pasts(config: &Config, store: &dyn Store, story: &Story, now: Timestamp) -> Result<Pasts, String> {
+    let past = async |job: &Job, now: Timestamp| match config.rules.need(job) {
+        None => Ok(Vec::new()),
+        Some(need) => {
+            // Of a running job, whatever has ended by then lies before it.
+            let (at, id) = job.finished.map_or_else(|| (now, String::new()), |end| (end, job.id.clone()));
+            let since = (!need.reach.is_zero()).then(|| at.checked_sub(need.reach).unwrap_or(Timestamp::MIN));
+            let (source, profile) = (job.source.clone(), job.profile.clone());
+            let query = PastQuery { source, profile, before: Moment { at, id }, jobs: need.jobs, since, most: PAST_MOST };
+            store.past(query).await.map_err(|error| error.to_string())
+        }
+    };
+    let mut pasts = Pasts { job: past(&story.job, now).await?, ..Pasts::default() };
+    for alert in &story.alerts {
+        pasts.alerts.insert(alert.id, past(&alert.job, alert.created).await?);
+    }
+    Ok(pasts)
 }
 
 /// When the rules that hold messages of this job back have one to give again.

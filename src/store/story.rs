@@ -44,6 +44,8 @@ pub struct Story {
     pub first_seen: Timestamp,
     /// Whether it is done with. A job that is, and whose state is not final, vanished from its source's list.
     pub ended: bool,
+    /// Whether rules that look at the past have yet to judge its end.
+    pub unjudged: bool,
     /// What is known of its source.
     pub source: Option<SourceRecord>,
     /// Its alerts, of every run, oldest first.
@@ -67,6 +69,8 @@ pub struct Raised {
     pub job: Job,
     /// When the rule matched.
     pub created: Timestamp,
+    /// Which rules judged; none of alerts from before this was written down.
+    pub rules_version: Option<String>,
     /// Whether it went out at once, neither held back nor gathered.
     pub at_once: bool,
     /// Its way to each of its channels.

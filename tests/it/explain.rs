@@ -29,6 +29,9 @@ rules:
     when: { state: skipped }
     notify: [oncall]
     group: { by: [profile], wait: 10m }
+  - name: twice
+    when: { state: failed, streak: '>= 2' }
+    notify: [oncall]
   - name: resting
     when: { state: stopped }
     notify: [oncall]
@@ -95,6 +98,8 @@ async fn each_rule_and_each_channel_has_its_say() {
     let world = World::new(RULES).await;
     world.upstream.put(job("Scan-old", "nightly", 3, 9_000, Some(8_000)));
     world.upstream.put(job("Scan-run", "nightly", 1, 600, None));
+    world.upstream.put(job("Scan-older", "looked back on", 3, 9_000, Some(8_900)));
+    world.upstream.put(job("Scan-newer", "looked back on", 3, 9_000, Some(8_000)));
     let service = world.start().await;
     world.broken.always(Answer::new(404, "no_service"));
     world
@@ -122,6 +127,7 @@ async fn each_rule_and_each_channel_has_its_say() {
         ],
     );
     holds(&bad, &["yes state: found failed; wanted failed or finished_with_exception  <- decided", "; 1 more disabled)"]);
+    holds(&bad, &["judged by rules of version ", "twice: silent: streak is 1"]);
     assert!(!bad.contains('\u{1b}'), "{bad:?}");
     let story = world.json("Scan-bad");
     let broken = &story["alerts"][0]["deliveries"][1];
@@ -130,7 +136,7 @@ async fn each_rule_and_each_channel_has_its_say() {
     assert_eq!(rule(&story, "scan-failed")["verdict"], "alerted");
 
     let good = world.told(&["Scan-good"]);
-    assert!(good.starts_with("no alert: none of 5 rules matches\n"), "{good}");
+    assert!(good.starts_with("no alert: none of 6 rules matches\n"), "{good}");
     holds(&good, &["slow: silent: any[0].duration is 10m; wanted > 1h; any[1].profile is nightly; wanted weekly *"]);
     let slow = world.told(&["Scan-good", "--rule", "slow"]);
     holds(&slow, &["yes state: found finished; wanted finished\n", "yes not.category: found microsoft_365; wanted anything but google\n"]);
@@ -139,10 +145,11 @@ async fn each_rule_and_each_channel_has_its_say() {
 
     let old = world.told(&["Scan-old"]);
     holds(&old, &["no alert: the job ended before ", "where the watch over this source begins", "scan-failed: matches, no alert: "]);
+    holds(&world.told(&["Scan-newer"]), &["twice: matches, no alert: it would match, but the job is history", "streak: found 2"]);
     let run = world.told(&["Scan-run"]);
     holds(
         &run,
-        &["no alert yet: the job has been running for 10m", "; 4 rules are judged when it ends\n", "stuck: silent: duration is 10m"],
+        &["no alert yet: the job has been running for 10m", "; 5 rules are judged when it ends\n", "stuck: silent: duration is 10m"],
     );
 
     holds(&world.told(&["Scan-stop-1"]), &["alerted: few; delivered to oncall "]);

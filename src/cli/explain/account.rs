@@ -1,16 +1,16 @@
 //! A job's story, judged by the rules of today and put into words: facts and `now` in, an account out.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, sync::Arc};
 
 use jiff::Timestamp;
 use serde::Serialize;
 
 use super::{
     delivery::Delivery,
-    judged::{Judged, Said, ask, judge},
+    judged::{Judged, Said, ask_again, judge},
 };
 use crate::{
-    domain::{JobView, Name, format_duration},
+    domain::{Job, JobView, Name, format_duration},
     rules::{RuleSet, Verdict},
     store::{Raised, Story},
 };
@@ -21,6 +21,8 @@ pub struct Facts<'f> {
     pub story: &'f Story,
     /// The enabled rules of today.
     pub rules: &'f RuleSet,
+    /// What came before.
+    pub pasts: &'f Pasts,
     /// The channels of today.
     pub channels: &'f [Name],
     /// How many rules are disabled.
@@ -29,6 +31,15 @@ pub struct Facts<'f> {
     pub openings: &'f BTreeMap<String, Timestamp>,
     /// The present.
     pub now: Timestamp,
+}
+
+/// The pasts of the job as it is and of what its alerts saw, each the newest first, as far as the store still holds them.
+#[derive(Debug, Default)]
+pub struct Pasts {
+    /// Of the job.
+    pub job: Vec<Arc<Job>>,
+    /// Of the job as an alert saw it, by the alert's number.
+    pub alerts: BTreeMap<i64, Vec<Arc<Job>>>,
 }
 
 /// The whole story.
@@ -72,6 +83,8 @@ pub struct AlertAccount {
     pub created: Timestamp,
     /// The job's state when it matched.
     pub state: String,
+    /// Which rules judged, as far as it is written down.
+    pub rules_version: Option<String>,
     /// Whether it went out at once, was held by the rule's limit, or gathered with others.
     pub how: &'static str,
     /// In what the rule of today differs from the one that alerted.
@@ -118,6 +131,16 @@ impl Account {
                     .to_owned(),
             );
         }
+        if story.unjudged {
+            notes.push("rules that look at the past have yet to judge its end: they do once the source's list has been read".to_owned());
+        }
+        let pruned = story.source.as_ref().and_then(|source| source.pruned);
+        if let (Some(pruned), true) = (pruned, facts.rules.need(&story.job).is_some()) {
+            notes.push(format!(
+                "jobs that ended before {} have been let go: what rules say of the past is said of what is left",
+                stamp(pruned)
+            ));
+        }
         if story.run > 1 {
             notes.push(format!("this is run {}; of earlier runs only their alerts are kept", story.run));
         }
@@ -156,6 +179,7 @@ fn account(facts: &Facts<'_>, alert: &Raised) -> AlertAccount {
         run: alert.run,
         created: alert.created,
         state: alert.job.state.name().into_owned(),
+        rules_version: alert.rules_version.clone(),
         how,
         since_changed: changes(facts, alert),
         deliveries: alert.ways.iter().map(|way| Delivery::new(facts, &alert.rule.name, way)).collect(),
@@ -164,7 +188,7 @@ fn account(facts: &Facts<'_>, alert: &Raised) -> AlertAccount {
 
 /// In what the rule of today differs from the one that alerted.
 fn changes(facts: &Facts<'_>, alert: &Raised) -> Vec<String> {
-    let Some(now) = ask(facts.rules, &alert.job, alert.created).into_iter().find(|one| *one.rule.name == *alert.rule.name) else {
+    let Some(now) = ask_again(facts, alert) else {
         return vec!["the config has no enabled rule of this name any more".to_owned()];
     };
     let mut changes = Vec::new();

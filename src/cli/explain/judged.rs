@@ -1,12 +1,11 @@
 //! What each rule says of the job, in words.
 
-use jiff::Timestamp;
 use serde::Serialize;
 
 use super::account::Facts;
 use crate::{
-    domain::Job,
-    rules::{Explained, Finding, Past, Rule, RuleSet, Verdict},
+    rules::{Explained, Finding, Past, Rule, Verdict},
+    store::Raised,
 };
 
 /// One rule's verdict, as users meet it.
@@ -74,26 +73,29 @@ impl Compared {
     }
 }
 
-/// Every rule's verdict on a job at an instant, by the rules as they are.
-pub fn ask(rules: &RuleSet, job: &Job, now: Timestamp) -> Vec<Explained> {
-    rules.explain(job, Past::none(), now)
+/// Every rule's verdict on the job as it is, by the rules as they are.
+fn ask(facts: &Facts<'_>) -> Vec<Explained> {
+    facts.rules.explain(&facts.story.job, Past::new(&facts.pasts.job), facts.now)
+}
+
+/// What the rule of today that has the name of an alert's says of what was seen when that one was made.
+pub fn ask_again(facts: &Facts<'_>, alert: &Raised) -> Option<Explained> {
+    let past = facts.pasts.alerts.get(&alert.id).map_or(Past::none(), |past| Past::new(past));
+    facts.rules.explain(&alert.job, past, alert.created).into_iter().find(|one| *one.rule.name == *alert.rule.name)
 }
 
 /// What every rule of today, or the one asked for, says of the job's present run.
 pub fn judge(facts: &Facts<'_>, only: Option<&str>) -> Vec<Judged> {
-    let story = facts.story;
     let wanted = |rule: &Rule| only.is_none_or(|name| *rule.name == *name);
-    let explained = ask(facts.rules, &story.job, facts.now);
-    explained.into_iter().filter(|one| wanted(&one.rule)).map(|one| judged(facts, one)).collect()
+    ask(facts).into_iter().filter(|one| wanted(&one.rule)).map(|one| judged(facts, one)).collect()
 }
 
 fn judged(facts: &Facts<'_>, explained: Explained) -> Judged {
     let name = explained.rule.name.to_string();
-    let of_this_run = |alert: &&crate::store::Raised| alert.run == facts.story.run && alert.rule.name == name;
+    let of_this_run = |alert: &&Raised| alert.run == facts.story.run && alert.rule.name == name;
     if let Some(alert) = facts.story.alerts.iter().find(of_this_run) {
         // What it compared when it alerted, not what it would compare by now.
-        let then = ask(facts.rules, &alert.job, alert.created).into_iter().find(|one| one.rule.name == explained.rule.name);
-        let conditions: Vec<Compared> = then.into_iter().flat_map(|one| one.conditions).map(Compared::new).collect();
+        let conditions: Vec<Compared> = ask_again(facts, alert).into_iter().flat_map(|one| one.conditions).map(Compared::new).collect();
         return Judged { rule: name, verdict: Said::Alerted, reason: format!("alert {}", alert.id), conditions };
     }
     let conditions: Vec<Compared> = explained.conditions.into_iter().map(Compared::new).collect();
@@ -115,6 +117,7 @@ fn judged(facts: &Facts<'_>, explained: Explained) -> Judged {
 fn unrecorded(facts: &Facts<'_>) -> String {
     match facts.history() {
         Some(_) => "it would match, but the job is history".to_owned(),
+        None if facts.story.unjudged => "it matches so far; rules that look at the past judge an end once the source's list has been read".to_owned(),
         None if !facts.story.job.is_final() => "it matches at this moment; running jobs are judged with every poll".to_owned(),
         None => "it would match as it stands now, yet made no alert: when the job was judged, the rule was not there, rested, or said something else".to_owned(),
     }

@@ -68,8 +68,9 @@ fn job(account: &Account, line: &mut impl FnMut(String)) {
 
 fn raised(account: &Account, alert: &AlertAccount, line: &mut impl FnMut(String)) {
     let earlier = if alert.run == account.run { String::new() } else { format!(", on run {}", alert.run) };
+    let version = alert.rules_version.as_ref().map(|version| format!("; judged by rules of version {version}")).unwrap_or_default();
     line(format!(
-        "alert {} of {} ({}), {}{earlier}: the job was {}; {}",
+        "alert {} of {} ({}), {}{earlier}: the job was {}; {}{version}",
         alert.id,
         alert.rule,
         alert.severity,

@@ -83,10 +83,10 @@ fn nearness(id: &str, wanted: &str) -> f64 {
 
 fn story(db: &Connection, source: &str, id: &str, now: Timestamp) -> rusqlite::Result<Option<Story>> {
     let known = db
-        .prepare_cached(&format!("SELECT {JOB_COLUMNS}, first_seen, ended FROM job WHERE source = ?1 AND id = ?2"))?
-        .query_row([source, id], |row| Ok((job_of(row)?, time(row.get(10)?), row.get(11)?)))
+        .prepare_cached(&format!("SELECT {JOB_COLUMNS}, first_seen, ended, unjudged FROM job WHERE source = ?1 AND id = ?2"))?
+        .query_row([source, id], |row| Ok((job_of(row)?, time(row.get(10)?), row.get(11)?, row.get(12)?)))
         .optional()?;
-    let Some(((job, run), first_seen, ended)) = known else { return Ok(None) };
+    let Some(((job, run), first_seen, ended, unjudged)) = known else { return Ok(None) };
     let record = db
         .prepare_cached("SELECT cut, baseline, watermark, pruned FROM source WHERE name = ?1")?
         .query_row([source], |row| {
@@ -109,13 +109,13 @@ fn story(db: &Connection, source: &str, id: &str, now: Timestamp) -> rusqlite::R
         refused.extend(since.map(|since| (channel.clone(), time(since))));
         lines.insert(channel.clone(), line::read(db, &Name::from(channel))?);
     }
-    Ok(Some(Story { job, run, first_seen, ended, source: record, alerts, lines, refused }))
+    Ok(Some(Story { job, run, first_seen, ended, unjudged, source: record, alerts, lines, refused }))
 }
 
 fn alerts(db: &Connection, source: &str, id: &str, now: Timestamp) -> rusqlite::Result<Vec<Raised>> {
     let mut ways = db.prepare_cached("SELECT id FROM notification WHERE alert = ?1 ORDER BY id")?;
     db.prepare_cached(
-        "SELECT a.id, f.facts, a.run, a.job, a.created, a.held FROM alert a JOIN rule_facts f ON f.id = a.facts
+        "SELECT a.id, f.facts, a.run, a.job, a.created, a.held, a.rules_version FROM alert a JOIN rule_facts f ON f.id = a.facts
          WHERE a.source = ?1 AND a.job_id = ?2 ORDER BY a.id",
     )?
     .query_map([source, id], |row| {
@@ -127,6 +127,7 @@ fn alerts(db: &Connection, source: &str, id: &str, now: Timestamp) -> rusqlite::
             run: row.get(2)?,
             job: snapshot_of(&row.get::<_, String>(3)?),
             created: time(row.get(4)?),
+            rules_version: row.get(6)?,
             at_once: !row.get::<_, bool>(5)?,
             ways: numbers.into_iter().map(|number| way(db, number, now)).collect::<rusqlite::Result<_>>()?,
         })
