@@ -77,6 +77,10 @@ points! {
     DigestWritten = "digest-written";
     /// A digest is on disk, and nobody has been told.
     DigestCommitted = "digest-committed";
+    /// What became of watches for missing jobs is written and not committed.
+    WatchWritten = "watch-written";
+    /// What became of them is on disk, and nobody has been told.
+    WatchCommitted = "watch-committed";
     /// A group of writes is committed, and none of those who wait for it has been told.
     GroupCommitted = "group-committed";
 }

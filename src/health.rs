@@ -1,5 +1,7 @@
 //! What is the matter with the watch itself, as the loops see it: a board they write on, read by whoever tells people.
 
+mod reading;
+
 use std::{
     collections::BTreeMap,
     sync::{Mutex, MutexGuard, PoisonError},
@@ -9,6 +11,8 @@ use jiff::Timestamp;
 use tokio::sync::Notify;
 
 use crate::domain::Name;
+pub use reading::Reading;
+use reading::Readings;
 
 /// What can be the matter.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -99,6 +103,7 @@ pub struct Health {
     /// What is known of each topic; nothing is, until a loop has looked.
     known: Mutex<BTreeMap<Topic, Option<Trouble>>>,
     changed: Notify,
+    readings: Readings,
 }
 
 impl Health {
@@ -141,6 +146,26 @@ impl Health {
     /// Waits until something has become the matter, or is known not to be.
     pub async fn changed(&self) {
         self.changed.notified().await;
+    }
+
+    /// A source's list was read completely. `began` is when the reading began, by the clock of the source's service.
+    pub fn read_completely(&self, source: &Name, began: Timestamp, now: Timestamp) {
+        self.readings.complete(source, began, now);
+    }
+
+    /// A source's list could not be read, or only in part.
+    pub fn not_read_completely(&self, source: &Name, now: Timestamp) {
+        self.readings.failed(source, now);
+    }
+
+    /// How far the list of each source is known that was read, or failed to be, since the start.
+    pub fn readings(&self) -> BTreeMap<Name, Reading> {
+        self.readings.all()
+    }
+
+    /// Waits until a list was read again, or failed to be. One waits at a time.
+    pub async fn read_again(&self) {
+        self.readings.changed().await;
     }
 
     fn board(&self) -> MutexGuard<'_, BTreeMap<Topic, Option<Trouble>>> {

@@ -30,7 +30,7 @@ const MAY_NAME: &[(&str, &[&str])] = &[
     ("config", &["domain", "document", "http", "rules", "template", "source", "channel"]),
     ("intake", &["clock", "domain", "failpoint", "metrics", "rules", "source", "store", "wake", "health"]),
     ("delivery", &["channel", "clock", "domain", "failpoint", "metrics", "store", "wake", "health"]),
-    ("schedule", &["clock", "domain", "failpoint", "intake", "store", "wake", "health"]),
+    ("schedule", &["clock", "domain", "failpoint", "intake", "rules", "store", "wake", "health"]),
     ("server", &["domain", "metrics", "store", "health"]),
     (
         "app",

@@ -22,7 +22,7 @@ use crate::{
     metrics::Metrics,
     server::{self, Server},
     store::{
-        Store,
+        Store, Watches,
         sqlite::{Access, Sqlite},
     },
 };
@@ -60,6 +60,7 @@ pub struct Reload {
 pub struct Premises {
     http: Http,
     store: Arc<dyn Store>,
+    watches: Arc<dyn Watches>,
     metrics: Arc<Metrics>,
     health: Arc<Health>,
     memory: Memory,
@@ -72,10 +73,11 @@ pub struct Premises {
 /// Why it could not start, in one line without secrets.
 pub async fn run(config: Config, clock: Arc<dyn Clock>, stop: CancellationToken, reload: Option<Reload>) -> Result<(), String> {
     let path = config.storage.path.clone();
-    let store = Sqlite::open(&path, Access::Service).map_err(|error| error.to_string())?;
+    let store = Arc::new(Sqlite::open(&path, Access::Service).map_err(|error| error.to_string())?);
     let premises = Premises {
         http: Http::new()?,
-        store: Arc::new(store),
+        watches: Arc::<Sqlite>::clone(&store),
+        store,
         metrics: Arc::new(Metrics::new()),
         health: Arc::new(Health::default()),
         memory: Memory::default(),

@@ -14,7 +14,7 @@ use crate::{
     health::Topic,
     intake::{Habits, Intake, Limits},
     rules::RuleSet,
-    schedule::{Notices, Patience, RollUps},
+    schedule::{MissingJobs, Notices, Patience, RollUps},
     source::Feed,
     wake::Wake,
 };
@@ -66,7 +66,7 @@ impl Shift {
     /// # Errors
     /// The store can't be read.
     pub async fn begin(prepared: Prepared, premises: &Premises) -> Result<Self, String> {
-        let Premises { store, clock, metrics, health, memory, .. } = premises;
+        let Premises { store, watches, clock, metrics, health, memory, .. } = premises;
         let sources: Vec<Name> = prepared.sources.iter().map(|(source, _)| source.name.clone()).collect();
         let channels: Vec<Name> = prepared.channels.iter().map(|(channel, _)| channel.name.clone()).collect();
         let fallbacks =
@@ -130,6 +130,15 @@ impl Shift {
             wake: Arc::clone(&wake),
         };
         loops.spawn(notices.run(stop.clone()));
+        let missing = MissingJobs {
+            rules: prepared.rules,
+            sources,
+            health: Arc::clone(health),
+            store: Arc::clone(watches),
+            clock: Arc::clone(clock),
+            wake: Arc::clone(&wake),
+        };
+        loops.spawn(missing.run(stop.clone()));
         let roll_ups = RollUps { limits, store: Arc::clone(store), clock: Arc::clone(clock), channels, wake };
         loops.spawn(roll_ups.run(stop.clone()));
         tracing::info!(version = env!("CARGO_PKG_VERSION"), sources = many, rules, "jobrelay runs");

@@ -10,6 +10,7 @@ mod notification;
 mod outcome;
 mod secret;
 mod severity;
+mod watch;
 
 pub use alert::{Alert, AlertKey, RuleFacts};
 pub use code::{Category, JobType, State};
@@ -21,3 +22,4 @@ pub use notification::{Delivery, Ending, Notice, Notification, NotificationKind,
 pub use outcome::{Outcome, Refusal};
 pub use secret::Secret;
 pub use severity::Severity;
+pub use watch::Told;

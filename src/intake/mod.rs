@@ -14,6 +14,7 @@ mod model;
 
 use std::{collections::HashMap, sync::Arc, time::Duration};
 
+use jiff::Timestamp;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
@@ -168,8 +169,13 @@ impl Intake {
     }
 
     /// Puts on the board what this turn says of the source. Trouble with the store is not the source's.
-    fn tell_health(&self, result: &Result<Turn, TurnError>) {
+    fn tell_health(&self, result: &Result<Turn, TurnError>, swept: Option<Timestamp>) {
         let now = self.clock.now();
+        match (result, swept) {
+            (Ok(Turn::Complete), Some(began)) => self.health.read_completely(&self.name, began, now),
+            (Err(TurnError::Store(_)), _) => {}
+            _ => self.health.not_read_completely(&self.name, now),
+        }
         let refused = Topic::CredentialsRefused(self.name.clone());
         let down = Topic::SourceDown(self.name.clone());
         let incomplete = Topic::SweepIncomplete(self.name.clone());
@@ -190,7 +196,7 @@ impl Intake {
     }
 
     fn report(&self, state: &mut State, result: Result<Turn, TurnError>) {
-        self.tell_health(&result);
+        self.tell_health(&result, state.past.swept);
         let (outcome, trouble) = match result {
             Ok(Turn::Complete) => ("complete", None),
             Ok(Turn::Incomplete(why)) => ("incomplete", Some(why)),

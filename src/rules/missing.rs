@@ -6,7 +6,7 @@ use jiff::Timestamp;
 
 use crate::{
     document::{Faults, Fields, Node, duration},
-    domain::{Job, LONGEST, Name, State},
+    domain::{Job, LONGEST, Name, State, Told},
 };
 
 use super::{Known, profile::Patterns, source};
@@ -37,18 +37,6 @@ pub struct Watch {
     pub dark: Option<Timestamp>,
     /// What people have been told.
     pub told: Told,
-}
-
-/// What people have been told of a watch, and is not over.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub enum Told {
-    /// Nothing.
-    #[default]
-    Nothing,
-    /// That it can't be told whether a job came that was due at this instant.
-    CannotTell(Timestamp),
-    /// That no job came that was due at this instant.
-    Missing(Timestamp),
 }
 
 /// How a watch stands. [`Standing::CannotTell`], [`Standing::Missing`] and [`Standing::Back`] are to be told, each once: what is
@@ -102,7 +90,7 @@ impl Standing {
 impl Missing {
     pub(super) fn read(node: &Node, known: &Known<'_>, faults: &mut Faults) -> Option<Self> {
         let mut fields = Fields::open(node, "a mapping with `profile`, `every` and `grace`", faults)?;
-        let profile = fields.require("profile", faults).and_then(|at| Patterns::read(at, faults));
+        let profile = fields.require("profile", faults).and_then(|at| Patterns::read(at, None, faults));
         let every = fields.require("every", faults).and_then(|at| duration(at, Duration::from_secs(1)..=LONGEST, faults));
         let grace = fields.take("grace").map_or(Some(Duration::ZERO), |at| duration(at, Duration::ZERO..=LONGEST, faults));
         let sources = fields.take("source").map_or_else(Vec::new, |at| source::names(at, known, faults));
@@ -123,6 +111,18 @@ impl Missing {
         let here = self.sources.is_empty() || self.sources.contains(&job.source);
         let came = here && job.is_final() && job.state != State::Skipped && self.awaits(&job.profile);
         job.finished.or(job.started).filter(|_| came)
+    }
+
+    /// The scan profiles it waits for, in words for people: `"nightly *" or "weekly *"`, at most a few of them.
+    #[must_use]
+    pub fn wanted(&self) -> String {
+        const NAMED: usize = 3;
+        let patterns = self.profile.all();
+        let mut named: Vec<String> = patterns.iter().take(NAMED).map(|pattern| format!("\"{}\"", pattern.written)).collect();
+        if patterns.len() > NAMED {
+            named.push(format!("{} other patterns", patterns.len() - NAMED));
+        }
+        named.join(" or ")
     }
 
     /// What it waits for, in words that are the same for two rules only where they wait for the same.

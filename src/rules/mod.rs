@@ -33,13 +33,14 @@ mod tests;
 pub use condition::{CONDITIONS, Condition};
 pub use explain::{Explained, Finding, Verdict};
 pub use limiter::Limiter;
-pub use missing::{Missing, Standing, Told, Watch};
+pub use missing::{Missing, Standing, Watch};
 pub use past::{Need, PAST_MOST, Past};
 pub use read::read;
 pub use rule::{Group, GroupBy, Limit, Rule};
 pub use ruleset::RuleSet;
 
 use crate::domain::Name;
+pub use crate::domain::Told;
 
 /// The names that a rule may refer to.
 #[derive(Debug, Clone, Copy)]

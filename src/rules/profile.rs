@@ -71,16 +71,16 @@ impl Patterns {
         &self.0
     }
 
-    /// Reads one pattern or a list of them.
-    pub fn read(node: &Node, faults: &mut Faults) -> Option<Self> {
+    /// Reads one pattern or a list of them. `all` is what to write in place of a pattern that matches every name, if that is odd.
+    pub fn read(node: &Node, all: Option<&str>, faults: &mut Faults) -> Option<Self> {
         let mut patterns = Vec::new();
         for (item, written) in text_list(node, faults) {
             match matcher(&written) {
                 Ok(matcher) => {
                     let pattern = Pattern { written, matcher };
-                    if pattern.matches_all() {
+                    if let Some(hint) = all.filter(|_| pattern.matches_all()) {
                         let fault = Fault::warning(&item.place, "this pattern matches every scan profile");
-                        faults.push(fault.hint("leave `profile` out to mean every one"));
+                        faults.push(fault.hint(hint));
                     }
                     if half_a_regex(&pattern.written) {
                         let fault = Fault::warning(&item.place, "this begins with `/` and does not end with one, so it is read as a glob");
@@ -129,7 +129,7 @@ fn compile(text: &str) -> Result<Regex, String> {
 }
 
 pub(super) fn read(node: &Node, _: &Known<'_>, faults: &mut Faults) -> Option<Box<dyn Test>> {
-    Patterns::read(node, faults).map(|patterns| Box::new(patterns) as Box<dyn Test>)
+    Patterns::read(node, Some("leave `profile` out to mean every one"), faults).map(|patterns| Box::new(patterns) as Box<dyn Test>)
 }
 
 impl Test for Patterns {

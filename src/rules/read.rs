@@ -82,7 +82,7 @@ fn rule(node: &Node, known: &Known<'_>, names: &mut BTreeMap<String, Place>, fau
             when.map(Trigger::When)
         }
         (None, Some(at)) => {
-            not_yet(node, "missing", "this version watches for no missing job", faults);
+            idle_beside_missing(node, (limit.is_some(), group.is_some(), template.is_some()), faults);
             Missing::read(at, known, faults).map(Trigger::Missing)
         }
         (Some(_), Some(_)) => {
@@ -103,8 +103,18 @@ fn rule(node: &Node, known: &Known<'_>, names: &mut BTreeMap<String, Place>, fau
     Some((Rule { name, facts: Arc::new(facts), notify, limit, group, trigger: trigger? }, enabled))
 }
 
-fn not_yet(node: &Node, key: &str, instead: &str, faults: &mut Faults) {
-    faults.push(Fault::warning(&key_of(node, key).place, format!("`{key}` is not acted on by this version yet: {instead}")));
+/// Warns of what a rule with `missing` has no use for.
+fn idle_beside_missing(node: &Node, rule: (bool, bool, bool), faults: &mut Faults) {
+    let (limit, group, template) = rule;
+    let idle = [
+        ("limit", limit, "each gap is told once, and at once"),
+        ("group", group, "what is missed together is one notice"),
+        ("template", template, "a notice is in the set `notice`"),
+    ];
+    for (key, _, why) in idle.into_iter().filter(|(_, written, _)| *written) {
+        let fault = Fault::warning(&key_of(node, key).place, format!("`{key}` does nothing on a rule with `missing`: {why}"));
+        faults.push(fault.hint("remove it"));
+    }
 }
 
 fn name(node: &Node, names: &mut BTreeMap<String, Place>, faults: &mut Faults) -> Option<String> {

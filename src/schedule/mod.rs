@@ -1,11 +1,13 @@
 //! What happens by the clock, apart from polls and deliveries.
 
 mod groups;
+mod missing;
 mod notices;
 mod roll_ups;
 
 use std::time::Duration;
 
+pub use missing::MissingJobs;
 pub use notices::{Notices, Patience};
 pub use roll_ups::RollUps;
 

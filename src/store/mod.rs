@@ -8,6 +8,7 @@ mod digests;
 mod lists;
 pub mod sqlite;
 mod story;
+mod watches;
 
 pub use contract::{
     Claim, Gather, Gathering, GaveUp, Intake, JobChange, Known, LaterQuery, Line, Moment, NewAlert, OldJob, OpenJob, Overdue, PastQuery,
@@ -16,3 +17,4 @@ pub use contract::{
 pub use digests::{DigestEnd, DigestState, DigestStore, EachEnded, Ended, HistoryAsk, PollStretch, Polls, Standing};
 pub use lists::{AlertFilter, AlertRow, DeliveryFilter, JobFilter, JobRow};
 pub use story::{Message, Raised, Sought, Stage, Stories, Story, Way};
+pub use watches::{LastEnd, RuleNotice, WatchChange, WatchRow, Watches};

@@ -3,7 +3,10 @@
 use proptest::prelude::*;
 
 use super::*;
-use crate::rules::{Missing, Standing, Told, Watch};
+use crate::{
+    domain::Told,
+    rules::{Missing, Standing, Watch},
+};
 
 fn missing(with: &str) -> (RuleSet, Faults) {
     let text = format!("rules:\n  - name: r\n    missing: {{ profile: \"nightly *\", {with} }}\n    notify: oncall\n");
@@ -87,16 +90,20 @@ fn a_job_counts_by_its_end_whatever_came_of_it_unless_it_was_skipped() {
 #[test]
 fn a_rule_may_name_the_sources_it_waits_at() {
     let (rules, faults) = missing("every: 1d, source: [fabrikam, fabrikam]");
-    assert_eq!(
-        lines(&faults),
-        ["r.yaml:3:5 warning: `missing` is not acted on by this version yet: this version watches for no missing job"]
-    );
+    assert_eq!(lines(&faults), [""; 0]);
     let missing_rule = rules.rules()[0].missing().unwrap();
     assert_eq!(missing_rule.sources, [Name::from("fabrikam")]);
     assert_eq!(missing_rule.counts(&job(State::Failed, "nightly x", 1)), None);
     assert!(missing_rule.counts(&Job { source: "fabrikam".into(), ..job(State::Failed, "nightly x", 1) }).is_some());
     let (_, faults) = missing("every: 1d, source: fabricam");
     assert!(lines(&faults).iter().any(|line| line.contains("did you mean `fabrikam`?")), "{:?}", lines(&faults));
+}
+
+#[test]
+fn every_profile_may_be_awaited() {
+    let (rules, faults) = read_files(&[file("r.yaml", "rules:\n  - { name: r, missing: { profile: '*', every: 1h }, notify: oncall }\n")]);
+    assert_eq!(lines(&faults), [""; 0]);
+    assert!(rules.rules()[0].missing().unwrap().awaits("anything"));
 }
 
 #[test]

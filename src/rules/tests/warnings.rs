@@ -68,7 +68,7 @@ fn a_pattern_that_matches_everything_is_told_and_no_other() {
 }
 
 #[test]
-fn what_this_version_does_not_act_on_is_told_at_its_key() {
+fn what_a_missing_rule_has_no_use_for_is_told_at_its_key() {
     let text = "\
 rules:
   - name: grouped
@@ -78,13 +78,18 @@ rules:
   - name: missing
     missing: { profile: \"nightly *\", every: 24h, grace: 30m }
     notify: oncall
+    limit: 5 per 1h
+    group: { by: source }
+    template: short
 ";
     let (rules, faults) = read_files(&[file("r.yaml", text)]);
     assert_eq!(
         lines(&faults),
         [
             "r.yaml:4:29 warning: the channel `oncall` stands here twice: it gets each message once",
-            "r.yaml:7:5 warning: `missing` is not acted on by this version yet: this version watches for no missing job",
+            "r.yaml:9:5 warning: `limit` does nothing on a rule with `missing`: each gap is told once, and at once (remove it)",
+            "r.yaml:10:5 warning: `group` does nothing on a rule with `missing`: what is missed together is one notice (remove it)",
+            "r.yaml:11:5 warning: `template` does nothing on a rule with `missing`: a notice is in the set `notice` (remove it)",
         ]
     );
     let [grouped, missing] = rules.rules() else { panic!("{rules:?}") };

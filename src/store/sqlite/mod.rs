@@ -15,6 +15,7 @@ mod readers;
 mod schema;
 mod settling;
 mod story;
+mod watches;
 mod worker;
 
 use std::{
