@@ -171,12 +171,13 @@ pub fn main() -> ExitCode {
             log.with_target(false).with_ansi(ansi).finish().with(own).init();
         }
         LogFormat::Json => {
+            output::speak_to_machines();
             log.json().flatten_event(true).with_target(false).with_current_span(false).with_span_list(false).finish().with(own).init();
         }
     }
     let config = cli.config.as_path();
     match cli.command {
-        Command::Run => run::run(config, cli.log_format),
+        Command::Run => run::run(config),
         Command::Demo(args) => demo::run(args),
         Command::Init(args) => init::run(&args),
         Command::Check(args) => check::run(&args, config),
@@ -214,9 +215,11 @@ fn load(path: &std::path::Path) -> Result<Config, ExitCode> {
     config.ok_or(ExitCode::FAILURE)
 }
 
-/// Writes every fault to stderr.
+/// Writes every fault to stderr: as a drawing for people, for machines as lines of the log.
 fn report(faults: &Faults) {
-    if !faults.is_empty() {
+    if output::to_machines() {
+        run::log(faults);
+    } else if !faults.is_empty() {
         say(format_args!("{}", config::report(faults, output::colour(std::io::IsTerminal::is_terminal(&std::io::stderr())))));
     }
 }

@@ -3,11 +3,34 @@
 use std::{
     fmt::Arguments,
     io::{self, Write},
+    sync::atomic::{AtomicBool, Ordering},
 };
 
-/// Writes a line to stderr.
+/// Whether stderr is for machines: said once, at the start, by the option that says how the log is written.
+static MACHINES: AtomicBool = AtomicBool::new(false);
+
+/// Has whatever goes to stderr be a line of the log, in JSON.
+pub fn speak_to_machines() {
+    MACHINES.store(true, Ordering::Relaxed);
+}
+
+/// Whether stderr is read by machines.
+#[must_use]
+pub fn to_machines() -> bool {
+    MACHINES.load(Ordering::Relaxed)
+}
+
+/// Writes a line to stderr; `error: ` at its beginning is its level.
 pub fn say(line: Arguments<'_>) {
-    let _ = writeln!(io::stderr(), "{line}");
+    if to_machines() {
+        let line = line.to_string();
+        match line.strip_prefix("error: ") {
+            Some(why) => tracing::error!("{why}"),
+            None => tracing::info!("{line}"),
+        }
+    } else {
+        let _ = writeln!(io::stderr(), "{line}");
+    }
 }
 
 /// Writes a line to stdout.

@@ -8,7 +8,6 @@ use tokio::{
 };
 use tokio_util::sync::CancellationToken;
 
-use super::LogFormat;
 use crate::{
     app::{self, Reload, SystemClock},
     config::{self, Config, ProcessEnvironment},
@@ -22,12 +21,9 @@ Examples:
   jobrelay --config /etc/jobrelay/jobrelay.yaml --log-format json run
   curl -s localhost:8080/readyz     what is the matter with the watch itself, if anything";
 
-pub fn run(path: &Path, format: LogFormat) -> ExitCode {
+pub fn run(path: &Path) -> ExitCode {
     let (config, faults) = config::load(path, &ProcessEnvironment);
-    match format {
-        LogFormat::Text => super::report(&faults),
-        LogFormat::Json => log(&faults),
-    }
+    super::report(&faults);
     let Some(config) = config else { return ExitCode::FAILURE };
     if let Err(why) = super::refuse_placeholders(&config) {
         return super::exit(Err(why));
@@ -65,7 +61,7 @@ fn reread(path: &Path) -> Option<Config> {
 }
 
 /// Every fault as a line of the log: a reader of JSON lines can't make sense of a drawing.
-fn log(faults: &Faults) {
+pub fn log(faults: &Faults) {
     for fault in config::listing(faults) {
         let config::Listed { file, line, column, message, hint, .. } = &fault;
         if fault.level == "error" {

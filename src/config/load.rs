@@ -1,7 +1,6 @@
 //! From files to a valid config, or to every fault in them.
 
 use std::{
-    ffi::OsStr,
     path::{Path, PathBuf},
     sync::Arc,
 };
@@ -9,6 +8,7 @@ use std::{
 use super::{
     ChannelConfig, Config, DigestConfig, NoticesConfig, SourceConfig, digests,
     entries::{self, Channel},
+    rule_files::{self, Assumed},
     secrets, service, trial,
 };
 use crate::{
@@ -42,9 +42,14 @@ fn read(path: &Path, folder: PathBuf, environment: &dyn Environment, faults: &mu
     let before = faults.count(Level::Error);
     let templates = Arc::new(Templates::load(&folder.join("templates"), faults));
     let templates_are_sound = faults.count(Level::Error) == before;
-    let files = rule_files(&folder.join("rules"), environment, &folder, faults);
-    // Without a tree no name is known, and every reference of a rule would seem wrong: of rules, only what is no YAML is told.
-    let mut tree = tree?;
+    let files = rule_files::read(&folder.join("rules"), environment, &folder, faults);
+    let Some(mut tree) = tree else {
+        // No name is known then, and every reference of a rule would seem wrong.
+        let names = Assumed::of(&files);
+        let _ =
+            rules::read(&files, &Known { channels: &names.channels, sources: &names.sources, template_sets: &templates.sets() }, faults);
+        return None;
+    };
     secrets::cover(&tree, faults);
     expand(&mut tree, environment, &folder, faults);
     let places = placeholders(&tree, faults);
@@ -119,35 +124,6 @@ fn part<'a>(tree: &'a Node, part: Option<&'a Node>, what: &'static str, faults: 
         faults.push(Fault::error(&part.unwrap_or(tree).place, format!("there is no {what}")).hint(hint));
     }
     entries
-}
-
-/// Every rule file, in the order of their names, filled in. `rules/tests/` is another matter.
-fn rule_files(rules: &Path, environment: &dyn Environment, folder: &Path, faults: &mut Faults) -> Vec<Node> {
-    let listing = match std::fs::read_dir(rules) {
-        Ok(listing) => listing,
-        Err(error) => {
-            if error.kind() != std::io::ErrorKind::NotFound {
-                faults.push(Fault::error(&Place::file(rules), format!("can't list this folder: {error}")));
-            }
-            return Vec::new();
-        }
-    };
-    let is_rules = |path: &PathBuf| {
-        let hidden = path.file_name().and_then(OsStr::to_str).is_none_or(|name| name.starts_with('.'));
-        !hidden && !path.is_dir() && path.extension().is_some_and(|extension| extension == "yaml" || extension == "yml")
-    };
-    let mut paths: Vec<PathBuf> = listing.filter_map(|entry| Some(entry.ok()?.path())).filter(is_rules).collect();
-    paths.sort();
-    let mut files = Vec::new();
-    for path in paths {
-        let Some(mut node) = open(&path, faults).and_then(|source| parse(&source, faults)) else { continue };
-        // A file whose every line is commented out is no mistake.
-        if !matches!(node.value, Value::Null) {
-            expand(&mut node, environment, folder, faults);
-            files.push(node);
-        }
-    }
-    files
 }
 
 /// How many rules are resting.

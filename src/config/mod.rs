@@ -7,6 +7,7 @@ mod load;
 mod names;
 mod quote;
 mod report;
+mod rule_files;
 mod secrets;
 mod service;
 mod trial;

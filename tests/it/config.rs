@@ -465,6 +465,56 @@ fn a_log_in_json_stays_json_when_the_config_is_wrong() {
     let unknown = lines.iter().find(|line| line["message"] == "unknown key `chanels`").unwrap();
     assert_eq!((&unknown["line"], &unknown["column"]), (&2.into(), &1.into()));
     assert_eq!(unknown["hint"], "did you mean `channels`?");
+    for command in [vec!["jobs"], vec!["explain", "x"], vec!["send", "oncall"], vec!["deliveries", "retry", "--dead"]] {
+        let output = home.run(&[&["--log-format", "json"], command.as_slice()].concat());
+        let lines: Vec<serde_json::Value> = text(&output.stderr).lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+        assert!(lines.iter().any(|line| line["message"] == "unknown key `chanels`" && line["line"] == 2), "{command:?}: {lines:?}");
+    }
+    // What is wrong with the command, and not with the config, too.
+    let home = Home::new(GOOD, RULES);
+    let output = home
+        .command(&["--log-format", "json", "jobs"])
+        .env("ID", "a")
+        .env("SECRET", "b")
+        .env("HOOK", "https://hooks.slack.com/services/T/B/x")
+        .output()
+        .unwrap();
+    let line: serde_json::Value = serde_json::from_str(text(&output.stderr).lines().last().unwrap()).unwrap();
+    assert!(line["message"].as_str().unwrap().contains("has `jobrelay run` ever run"), "{line}");
+}
+
+#[test]
+fn every_file_among_the_rules_is_read_or_told_of() {
+    let home = Home::new(GOOD, RULES);
+    for folder in ["sub", "tests", "folder.yaml", "notes", "..data", "empty"] {
+        fs::create_dir(home.path("rules").join(folder)).unwrap();
+    }
+    for file in ["loud.YAML", "sub/x.yml", "tests/t.yaml", "notes/a.txt", "..data/x.yaml", ".x.yaml", "x.yaml~", "readme.md"] {
+        fs::write(home.path("rules").join(file), "").unwrap();
+    }
+    let (config, faults) = config::load(&home.path("jobrelay.yaml"), &variables());
+    assert!(config.is_some());
+    let rules = home.path("rules");
+    let told: Vec<String> = faults
+        .sorted()
+        .iter()
+        .filter_map(|fault| Some(format!("{} {}", fault.place.source.path.strip_prefix(&rules).ok()?.display(), fault.message)))
+        .collect();
+    assert_eq!(
+        told,
+        [
+            "folder.yaml this is a folder, and no rules are read from folders in rules/",
+            "loud.YAML this file is not read: rule files end in .yaml or .yml, in small letters",
+            "sub this is a folder, and no rules are read from folders in rules/",
+        ]
+    );
+}
+
+#[test]
+fn a_config_that_is_no_yaml_hides_nothing_of_the_rules() {
+    let (folder, config, faults) = load("a: [", &RULES.replace("state: failed", "state: faild, source: [contoso, 7]"));
+    assert!(config.is_none());
+    assert_eq!(errors(folder.path(), &faults), ["1:4 not valid YAML: unclosed bracket '['", "rules/a.yaml:3:20 unknown state `faild`"]);
 }
 
 #[test]

@@ -63,7 +63,7 @@ impl MailServer {
     /// # Errors
     /// What is wrong with it, in one line that repeats nothing of it.
     pub fn parse(text: &str, way: Way, allow_insecure: bool) -> Result<Self, String> {
-        let url = Url::parse(text.trim()).map_err(|why| format!("no URL ({why}): write smtps://user:password@host:465"))?;
+        let url = Url::parse(text.trim()).map_err(|why| format!("is no URL ({why}): write smtps://user:password@host:465"))?;
         let implicit = match url.scheme() {
             "smtps" => true,
             "smtp" => false,
