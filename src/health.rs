@@ -31,6 +31,8 @@ pub enum Topic {
     ChannelDown(Name),
     /// The store can't be written.
     StoreUnwritable,
+    /// A reload was refused, and the config from before it is in use. Why: `file:line:column: what`.
+    ReloadRefused,
 }
 
 impl Topic {
@@ -42,7 +44,12 @@ impl Topic {
             [Self::SourceDown(name()), Self::CredentialsRefused(name()), Self::SweepIncomplete(name()), Self::RowsUnreadable(name())]
         };
         let of_channel = |name: &Name| [Self::ChannelRefused(name.clone()), Self::ChannelDown(name.clone())];
-        sources.iter().flat_map(of_source).chain(channels.iter().flat_map(of_channel)).chain([Self::StoreUnwritable]).collect()
+        sources
+            .iter()
+            .flat_map(of_source)
+            .chain(channels.iter().flat_map(of_channel))
+            .chain([Self::StoreUnwritable, Self::ReloadRefused])
+            .collect()
     }
 
     /// Its kind, for metrics.
@@ -56,6 +63,7 @@ impl Topic {
             Self::ChannelRefused(_) => "channel_refused",
             Self::ChannelDown(_) => "channel_down",
             Self::StoreUnwritable => "store_unwritable",
+            Self::ReloadRefused => "reload_refused",
         }
     }
 
@@ -70,6 +78,7 @@ impl Topic {
             Self::ChannelRefused(name) => format!("channel {name} refused"),
             Self::ChannelDown(name) => format!("channel {name} down"),
             Self::StoreUnwritable => "store unwritable".into(),
+            Self::ReloadRefused => "reload refused".into(),
         }
     }
 
@@ -83,7 +92,7 @@ impl Topic {
             | Self::RowsUnreadable(name)
             | Self::ChannelRefused(name)
             | Self::ChannelDown(name) => Some(name),
-            Self::StoreUnwritable => None,
+            Self::StoreUnwritable | Self::ReloadRefused => None,
         }
     }
 }

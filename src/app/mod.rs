@@ -16,7 +16,7 @@ use tokio_util::sync::CancellationToken;
 use crate::{
     clock::Clock,
     config::Config,
-    health::Health,
+    health::{Health, Topic},
     http::Http,
     intake::Memory,
     metrics::Metrics,
@@ -94,6 +94,8 @@ pub async fn run(config: Config, clock: Arc<dyn Clock>, stop: CancellationToken,
     });
     let fixed = Fixed::of(&config);
     let mut shift = Shift::begin(Prepared::new(config, &premises)?, &premises).await?;
+    // What is in use is what the files say, whatever was refused before a restart.
+    premises.health.fine(&Topic::ReloadRefused);
     // The server stops only when the loops are done, so that it can say so meanwhile.
     let served = CancellationToken::new();
     let serving = tokio::spawn(Arc::clone(&server).run(listener, served.clone()));
@@ -125,6 +127,7 @@ pub async fn run(config: Config, clock: Arc<dyn Clock>, stop: CancellationToken,
                         Err(why) => return Err(why),
                     }
                     premises.metrics.reloaded(true);
+                    premises.health.fine(&Topic::ReloadRefused);
                     tracing::info!("the config is reloaded");
                 }
             },

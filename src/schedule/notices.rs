@@ -38,7 +38,11 @@ impl Patience {
             Topic::ChannelDown(_) => self.channel_down,
             Topic::SweepIncomplete(_) => LASTING,
             // These do not pass by themselves.
-            Topic::CredentialsRefused(_) | Topic::RowsUnreadable(_) | Topic::ChannelRefused(_) | Topic::StoreUnwritable => Duration::ZERO,
+            Topic::CredentialsRefused(_)
+            | Topic::RowsUnreadable(_)
+            | Topic::ChannelRefused(_)
+            | Topic::StoreUnwritable
+            | Topic::ReloadRefused => Duration::ZERO,
         }
     }
 }

@@ -59,6 +59,13 @@ pub fn begins(topic: &Topic, trouble: &Trouble) -> Notice {
             ),
             Severity::Critical,
         ),
+        Topic::ReloadRefused => (
+            "The changed config is not in use".into(),
+            format!(
+                "A reload was refused as a whole, and the config from before it goes on working; nothing is lost. Mend it, see that `jobrelay check` is content, and reload again. The fault: {why}"
+            ),
+            Severity::Warning,
+        ),
     };
     Notice { topic: topic.words(), title, text, since: Some(whole_second(trouble.since)), severity, over: false }
 }
@@ -84,6 +91,7 @@ pub fn over(topic: &Topic, since: Timestamp) -> Notice {
         }
         Topic::ChannelDown(name) => (format!("The channel {name} is back"), format!("What waited for {name} is sent now, in its order.")),
         Topic::StoreUnwritable => ("The store can be written again".into(), LATE.into()),
+        Topic::ReloadRefused => ("The config is in use again".into(), "The config and rules in use are those of the files.".into()),
     };
     Notice { topic: topic.words(), title, text, since: Some(whole_second(since)), severity: Severity::Info, over: true }
 }
