@@ -6,6 +6,7 @@
 //! which a rule's answer may turn. No limit, group or rest is applied here.
 
 mod gaps;
+mod messages;
 mod past;
 mod run;
 
@@ -16,6 +17,7 @@ use std::sync::Arc;
 
 use jiff::Timestamp;
 
+pub use messages::{Message, messages};
 pub use run::{explain, run};
 
 use crate::{

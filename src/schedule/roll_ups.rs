@@ -51,7 +51,10 @@ impl RollUps {
     }
 
     /// Sends whatever may go out now; how long until the next may.
-    async fn release(&self) -> Result<Option<Duration>, StoreError> {
+    ///
+    /// # Errors
+    /// The store could not be read or written; what was sent before stands.
+    pub async fn release(&self) -> Result<Option<Duration>, StoreError> {
         let mut buckets = self.limits.lock().await;
         let now = self.clock.now();
         // Groups first: one that its rule's limit does not let out goes into the roll-up.

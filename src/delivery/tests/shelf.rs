@@ -278,6 +278,10 @@ impl Store for Shelf {
         unreachable!("a courier only delivers")
     }
 
+    async fn history(&self, _: Timestamp, _: Option<(Name, String)>, _: u32) -> Result<Vec<(Job, u32)>, StoreError> {
+        unreachable!("delivery lists nothing")
+    }
+
     async fn jobs(&self, _: JobFilter) -> Result<Vec<JobRow>, StoreError> {
         unreachable!("a courier only delivers")
     }

@@ -270,6 +270,10 @@ impl Store for MemoryStore {
         unreachable!("intake retries nothing")
     }
 
+    async fn history(&self, _: Timestamp, _: Option<(Name, String)>, _: u32) -> Result<Vec<(Job, u32)>, StoreError> {
+        unreachable!("intake lists nothing")
+    }
+
     async fn jobs(&self, _: JobFilter) -> Result<Vec<JobRow>, StoreError> {
         unreachable!("intake lists nothing")
     }

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use jiff::Timestamp;
 use rusqlite::{Connection, ToSql, params, params_from_iter};
 
 use super::{
@@ -9,7 +10,7 @@ use super::{
     outbox::{facts_of, snapshot_of},
 };
 use crate::{
-    domain::{Delivery, Ending, JobView},
+    domain::{Delivery, Ending, Job, JobView, Name},
     store::{AlertFilter, AlertRow, DeliveryFilter, JobFilter, JobRow, Tally},
 };
 
@@ -47,6 +48,16 @@ pub fn jobs(db: &Connection, filter: &JobFilter) -> rusqlite::Result<Vec<JobRow>
         .query_map(params_from_iter(&conditions.values), job_of)?
         .map(|row| row.map(|(job, run)| JobRow { job: JobView::from(&job), run }))
         .collect()
+}
+
+pub fn history(db: &Connection, since: Timestamp, after: Option<&(Name, String)>, most: u32) -> rusqlite::Result<Vec<(Job, u32)>> {
+    let (source, id) = after.map_or(("", ""), |(source, id)| (source.as_str(), id.as_str()));
+    // The table is kept in the order of its key: each call goes on where the one before ended.
+    db.prepare_cached(&format!(
+        "SELECT {JOB_COLUMNS} FROM job WHERE (source, id) > (?1, ?2) AND (finished IS NULL OR finished >= ?3) ORDER BY source, id LIMIT ?4"
+    ))?
+    .query_map(params![source, id, micros(since), most], job_of)?
+    .collect()
 }
 
 pub fn alerts(db: &Connection, filter: &AlertFilter) -> rusqlite::Result<Vec<AlertRow>> {

@@ -361,6 +361,10 @@ impl Store for Sqlite {
         self.writer.write(Survives::PowerCut, move |tx| settling::retry(tx, which)).await
     }
 
+    async fn history(&self, since: Timestamp, after: Option<(Name, String)>, most: u32) -> Result<Vec<(Job, u32)>, StoreError> {
+        self.readers.read(move |db| lists::history(db, since, after.as_ref(), most)).await
+    }
+
     async fn jobs(&self, filter: JobFilter) -> Result<Vec<JobRow>, StoreError> {
         self.readers.read(move |db| lists::jobs(db, &filter)).await
     }
