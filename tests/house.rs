@@ -53,6 +53,7 @@ const MAY_NAME: &[(&str, &[&str])] = &[
             "domain",
             "failpoint",
             "http",
+            "intake",
             "preview",
             "rehearsal",
             "rules",

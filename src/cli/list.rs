@@ -3,11 +3,10 @@
 use std::{path::Path, process::ExitCode, time::Duration};
 
 use clap::{Subcommand, ValueEnum};
-use comfy_table::{ContentArrangement, Table, presets::NOTHING};
 use jiff::Timestamp;
 use serde::Serialize;
 
-use super::output::{print, say};
+use super::output::{self, columns, print, say};
 use crate::{
     app::SystemClock,
     clock::Clock,
@@ -356,12 +355,7 @@ fn show<T: Serialize>(
         Format::Json => print(format_args!("{}", serde_json::to_string_pretty(rows).map_err(|error| error.to_string())?)),
         Format::Table if rows.is_empty() => say(format_args!("{none}")),
         Format::Table => {
-            let mut table = Table::new();
-            table.load_style(NOTHING).set_content_arrangement(ContentArrangement::Disabled).set_header(header);
-            // Names come from outside: a control character in one must not steer the terminal.
-            let plain = |text: String| text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect::<String>();
-            table.add_rows(rows.iter().map(|row| cells(row).into_iter().map(plain).collect::<Vec<_>>()));
-            print(format_args!("{}", table.trim_fmt()));
+            print(format_args!("{}", columns(header, rows.iter().map(cells))));
             if rows.len() >= usize::try_from(common.limit).unwrap_or(usize::MAX) {
                 say(format_args!("the newest {} are shown; --limit shows more", rows.len()));
             }
@@ -371,5 +365,5 @@ fn show<T: Serialize>(
 }
 
 fn moment(at: Option<Timestamp>) -> String {
-    at.map(|at| at.strftime("%Y-%m-%d %H:%M:%SZ").to_string()).unwrap_or_default()
+    at.map(output::moment).unwrap_or_default()
 }

@@ -10,6 +10,8 @@ mod init;
 mod list;
 mod output;
 mod preview;
+mod progress;
+mod replay;
 mod run;
 mod send;
 
@@ -76,6 +78,7 @@ First steps:
   jobrelay init            write a commented config to start from
   jobrelay check           find every mistake in it
   jobrelay preview         see every message, before anyone gets one
+  jobrelay replay          see what would have been sent of late
   jobrelay send oncall     see one message arrive
   jobrelay run             the service
 
@@ -137,6 +140,12 @@ enum Command {
     /// answer. It reads what is stored, beside a running service or without one, and sends nothing.
     #[command(after_help = explain::EXAMPLES)]
     Explain(explain::Args),
+    /// Show what would have been sent: run the rules over history, and send nothing
+    ///
+    /// Over the store (beside a running service), saved responses of /aos/jobs, or a live source; with limits, groups and roll-ups as
+    /// they would have been. With --against, the difference to another config's rules.
+    #[command(after_help = replay::EXAMPLES)]
+    Replay(replay::Args),
     /// List the jobs the store holds, newest first
     #[command(after_help = list::JOB_EXAMPLES)]
     Jobs(list::JobArgs),
@@ -184,6 +193,7 @@ pub fn main() -> ExitCode {
         Command::Preview(args) => preview::run(&args, config),
         Command::Send(args) => send::run(&args, config),
         Command::Explain(args) => explain::run(&args, config),
+        Command::Replay(args) => replay::run(&args, config),
         Command::Jobs(args) => list::jobs(&args, config),
         Command::Alerts(args) => list::alerts(&args, config),
         Command::Deliveries(args) => list::deliveries(&args, config),

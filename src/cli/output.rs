@@ -6,6 +6,9 @@ use std::{
     sync::atomic::{AtomicBool, Ordering},
 };
 
+use comfy_table::{ContentArrangement, Table, presets::NOTHING};
+use jiff::Timestamp;
+
 /// Whether stderr is for machines: said once, at the start, by the option that says how the log is written.
 static MACHINES: AtomicBool = AtomicBool::new(false);
 
@@ -48,4 +51,19 @@ pub fn colour(terminal: bool) -> bool {
 #[must_use]
 pub fn plain(text: &str) -> String {
     text.chars().map(|c| if c.is_control() || matches!(c, '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}') { ' ' } else { c }).collect()
+}
+
+/// Rows in columns, as lines, each cell [`plain`].
+#[must_use]
+pub fn columns(header: &[&str], rows: impl IntoIterator<Item = Vec<String>>) -> String {
+    let mut table = Table::new();
+    table.load_style(NOTHING).set_content_arrangement(ContentArrangement::Disabled).set_header(header);
+    table.add_rows(rows.into_iter().map(|row| row.iter().map(|cell| plain(cell)).collect::<Vec<_>>()));
+    table.trim_fmt()
+}
+
+/// An instant in a table.
+#[must_use]
+pub fn moment(at: Timestamp) -> String {
+    at.strftime("%Y-%m-%d %H:%M:%SZ").to_string()
 }

@@ -8,7 +8,7 @@ use crate::{
 };
 
 /// An end this much later than the one known belongs to a new run; a smaller move is the vendor's correction.
-const NEW_RUN_AFTER: Duration = Duration::from_secs(2);
+pub const NEW_RUN_AFTER: Duration = Duration::from_secs(2);
 
 /// What is to be done about a sighting.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -8,6 +8,7 @@ mod pruning;
 mod sweep;
 mod take_in;
 mod turn;
+mod whole;
 
 #[cfg(test)]
 mod model;
@@ -18,9 +19,11 @@ use jiff::Timestamp;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
+pub use advance::NEW_RUN_AFTER;
 pub use habits::Habits;
 pub use limits::{Buckets, Limits};
 pub use take_in::Memory;
+pub use whole::{Whole, read_whole};
 
 use crate::{
     clock::Clock,

@@ -4,7 +4,7 @@ mod answer;
 mod aos_scan_jobs;
 mod contract;
 
-pub use aos_scan_jobs::{PageBody, read_page};
+pub use aos_scan_jobs::{PageBody, read_page, read_row};
 pub use contract::{BadRow, Cursor, Feed, FeedError, Kind, Next, Page, Settings};
 
 /// Every kind of source. A new one is a file of its own and its line here.

@@ -18,6 +18,7 @@ mod preview;
 mod readme;
 mod relay;
 mod reload;
+mod replay;
 mod source;
 mod store;
 mod store_faults;

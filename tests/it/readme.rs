@@ -58,7 +58,8 @@ fn its_config_and_rules_pass_check_without_a_warning() {
 #[test]
 fn its_commands_and_their_options_are_known() {
     let readme = readme();
-    let command = Regex::new(r"jobrelay ((?:--[a-z]|check|send|jobs|alerts|deliveries|run|init|demo|completions)[^`&:\n]*)").unwrap();
+    let command =
+        Regex::new(r"jobrelay ((?:--[a-z]|check|send|replay|jobs|alerts|deliveries|run|init|demo|completions)[^`&:#\n]*)").unwrap();
     let shown: BTreeSet<String> = command
         .captures_iter(&readme)
         .map(|found| found[1].replace("retry ID", "retry 1").split(" run jobrelay").next().unwrap().trim().to_owned())

@@ -26,7 +26,7 @@ use crate::{
 
 /// Rules in YAML, between the braces of each.
 fn rules(bodies: &[String]) -> RuleSet {
-    let text: String = bodies.iter().enumerate().map(|(n, body)| format!("  - {{ name: rule-{n}, {body} }}\n")).collect();
+    let text = bodies.iter().enumerate().map(|(n, body)| format!("  - {{ name: rule-{n}, {body} }}")).collect::<Vec<_>>().join("\n");
     let mut faults = Faults::default();
     let source = Source { path: PathBuf::from("r.yaml"), text: format!("rules:\n{text}") };
     let node = parse(&Arc::new(source), &mut faults).unwrap();
@@ -162,9 +162,18 @@ async fn really(rules: &RuleSet, events: &[Event]) -> Vec<Sent> {
                 held: gather.is_none() && !buckets.admit(&rule.name, now),
                 gather,
             };
-            let change = JobChange { job: Arc::clone(&raised.job), run: raised.run, newly_final: true };
+            let change = JobChange { job: Arc::clone(&raised.job), run: raised.run, newly_final: true, unjudged: false };
             let source = raised.job.source.clone();
-            store.take_in(store::Intake { source, now, jobs: vec![change], alerts: vec![alert], unreadable: Vec::new() }).await.unwrap();
+            let page = store::Intake {
+                source,
+                now,
+                jobs: vec![change],
+                alerts: vec![alert],
+                judged: Vec::new(),
+                rules_version: "".into(),
+                unreadable: Vec::new(),
+            };
+            store.take_in(page).await.unwrap();
         }
         due = roll_ups.release().await.unwrap().map(|wait| whole_micros(now.checked_add(wait).unwrap()));
     }

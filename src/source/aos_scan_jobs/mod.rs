@@ -13,6 +13,7 @@ mod tests;
 mod time;
 
 pub use page::{PageBody, read_page};
+pub use row::read as read_row;
 
 /// The kind's line in the list of sources.
 pub const KIND: super::Kind = super::Kind { name: "aos_scan_jobs", example: EXAMPLE, read: settings::read };

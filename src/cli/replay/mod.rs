@@ -1,0 +1,159 @@
+//! `jobrelay replay`: what would have been sent. The rules run over history, and nothing goes out.
+
+mod against;
+mod input;
+mod jobs;
+mod lenient;
+mod period;
+mod show;
+mod sighting;
+mod sums;
+
+use std::{
+    path::{Path, PathBuf},
+    process::ExitCode,
+};
+
+use clap::ValueEnum;
+use jiff::Timestamp;
+
+use self::{
+    against::Difference,
+    jobs::{Jobs, Wanted},
+    period::Since,
+    sums::{Played, Summary},
+};
+use super::{output::say, progress::Progress};
+use crate::{config::Config, domain::Name};
+
+/// How the result is written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Format {
+    /// Columns for people
+    Table,
+    /// One object: notifications and summary; with --against, more, fewer and unchanged
+    Json,
+}
+
+pub const EXAMPLES: &str = "\
+Examples:
+  jobrelay replay                                   the last 30 days of the store
+  jobrelay replay --since 2026-01-01 --until 2026-02-01
+  jobrelay replay --input jobs.json                 a saved response of /aos/jobs
+  jobrelay replay --source contoso --since 7d       the tenant's own list, read now
+  jobrelay replay --against ../in-service           before new rules page anyone: what would change?
+  jobrelay jobs --format json --limit 1000 | jobrelay replay --input -
+
+With --against, the config in use is held against another: `more` is what only this one sends, `fewer` what only the
+other does. A rule that was renamed, or got other channels, counts as both.
+
+What it can't know: jobs that ended before the service first read the list and were no longer in it, or that storage.keep
+has let go; when a source could not be read, so that `missing` rules speak as if it always could; and how late each job was
+seen: every alert is made the moment its job ended. Alarms of running jobs are worked out from start and end. Of a saved
+list, the period ends with the newest time in it; --until sets another end.";
+
+/// Options of `replay`.
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    /// From when on: so long before the end (30d, the default for the store) or a time (2026-01-31, 2026-01-31T08:00:00Z)
+    #[arg(long, value_name = "WHEN", value_parser = period::since)]
+    since: Option<Since>,
+
+    /// Up to when: a time [default: now; of a saved list, the newest time in it]
+    #[arg(long, value_name = "TIME", value_parser = period::instant)]
+    until: Option<Timestamp>,
+
+    /// Over saved jobs instead of the store: responses of /aos/jobs, one, a list of them or one a line; a list of jobs, also as `jobs
+    /// --format json` prints it. Comments and trailing commas are allowed; - is standard input
+    #[arg(long, value_name = "FILE", num_args = 1..)]
+    input: Vec<PathBuf>,
+
+    /// Over this source's list, read now, whole, and not stored; with --input, whose jobs those are
+    #[arg(long, value_name = "NAME")]
+    source: Option<String>,
+
+    /// Show the difference to another config's rules: its file, or its folder
+    #[arg(long, value_name = "CONFIG")]
+    against: Option<PathBuf>,
+
+    /// List at most so many notifications; all are counted. JSON lists them all
+    #[arg(long, value_name = "N", default_value_t = 50)]
+    show: usize,
+
+    /// How the result is written
+    #[arg(long, value_enum, default_value = "table", value_name = "FORMAT")]
+    format: Format,
+}
+
+pub fn run(args: &Args, config: &Path) -> ExitCode {
+    let config = match super::load(config) {
+        Ok(config) => config,
+        Err(code) => return code,
+    };
+    let other = match args.against.as_deref().map(config_in) {
+        Some(path) => match super::load(&path) {
+            Ok(other) => Some((path.display().to_string(), other)),
+            Err(code) => return code,
+        },
+        None => None,
+    };
+    let runtime = match super::runtime() {
+        Ok(runtime) => runtime,
+        Err(code) => return code,
+    };
+    super::exit(runtime.block_on(replay(args, &config, other.as_ref())))
+}
+
+/// The config file of a folder; a file is one itself.
+fn config_in(path: &Path) -> PathBuf {
+    if path.is_dir() { path.join("jobrelay.yaml") } else { path.to_owned() }
+}
+
+async fn replay(args: &Args, config: &Config, other: Option<&(String, Config)>) -> Result<ExitCode, String> {
+    let mut progress = Progress::begin();
+    let jobs = gather(args, config, other.map(|(_, config)| config), &mut progress).await?;
+    if jobs.from > jobs.to {
+        return Err("the period ends before it begins: see --since and --until".into());
+    }
+    let mut play = |config: &Config| {
+        progress.tell(format_args!("judging {} jobs by {} rules", jobs.courses.len(), config.rules.rules().len()));
+        let played = Played::of(config, &jobs);
+        let summary = Summary::of(&played, &jobs);
+        (played, summary)
+    };
+    let (played, summary) = play(config);
+    let against = other.map(|(name, other)| (name, play(other)));
+    drop(progress);
+    match (&against, args.format) {
+        (None, Format::Table) => show::table(&played, &summary, args.show),
+        (None, Format::Json) => show::json(&played, &summary)?,
+        (Some((name, (theirs, sums))), format) => {
+            let difference = Difference::of((&played, &summary), (theirs, sums));
+            match format {
+                Format::Table => difference.table(name, args.show),
+                Format::Json => difference.json()?,
+            }
+        }
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+async fn gather(args: &Args, config: &Config, other: Option<&Config>, progress: &mut Progress) -> Result<Jobs, String> {
+    let needs_past = |config: &Config| config.rules.looks_back() || config.rules.rules().iter().any(|rule| rule.missing().is_some());
+    let past = needs_past(config) || other.is_some_and(needs_past);
+    let wanted = Wanted { config, since: args.since, until: args.until, past };
+    if !args.input.is_empty() {
+        let source = args.source.as_deref().map(Name::from);
+        if let Some(name) = &args.source
+            && !config.sources.iter().any(|source| *source.name == **name)
+        {
+            let known: Vec<&str> = config.sources.iter().map(|source| source.name.as_str()).collect();
+            say(format_args!("note: the config {}", super::no_such("source", name, &known)));
+        }
+        return wanted.saved(&args.input, source.as_ref(), progress);
+    }
+    match &args.source {
+        Some(name) => wanted.live(name, progress).await,
+        None => wanted.stored(progress).await,
+    }
+}

@@ -1,0 +1,55 @@
+//! The whole list read once, as the first turn of a service reads it, with nothing written down.
+
+use super::{
+    Habits,
+    habits::again_after,
+    sweep::{Plan, Step, Sweep},
+};
+use crate::{
+    domain::Job,
+    source::{BadRow, Cursor, Feed, FeedError, Page},
+};
+
+/// Reads a feed's list to its end. Each page's rows are handed on as they come: pages overlap, so a job may come more than once.
+///
+/// # Errors
+/// A page could not be had, asked for again with patience. What was handed on before stands.
+pub async fn read_whole(feed: &dyn Feed, habits: &Habits, mut page_read: impl FnMut(Vec<Result<Job, BadRow>>)) -> Result<Whole, FeedError> {
+    let plan = Plan { bound: None, page_size: feed.page_size(), paging: None, overlap: habits.overlap };
+    let mut sweep = Sweep::new(plan);
+    let mut cursor = sweep.head();
+    loop {
+        let page = patiently(feed, &cursor).await?;
+        let step = sweep.after(sweep.facts(&page));
+        page_read(page.rows);
+        match step {
+            Step::Read(next) => cursor = next,
+            Step::Complete => return Ok(Whole::Complete),
+            Step::Incomplete(why) => return Ok(Whole::Incomplete(why)),
+        }
+    }
+}
+
+/// How a reading ended.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Whole {
+    /// Every job that stood in the list throughout has been met.
+    Complete,
+    /// Jobs may have been missed; why.
+    Incomplete(String),
+}
+
+/// A page, asked for again where that is worth it.
+async fn patiently(feed: &dyn Feed, at: &Cursor) -> Result<Page, FeedError> {
+    let mut failed = 0;
+    loop {
+        let error = match feed.page(at).await {
+            Ok(page) => return Ok(page),
+            Err(error) => error,
+        };
+        failed += 1;
+        let Some(wait) = again_after(&error, failed, rand::random()) else { return Err(error) };
+        tracing::debug!(%error, failed, "a page could not be read; it is asked for again");
+        tokio::time::sleep(wait).await;
+    }
+}
