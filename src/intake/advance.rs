@@ -25,6 +25,16 @@ pub enum Step {
     },
 }
 
+impl Step {
+    /// Which run it is in.
+    #[must_use]
+    pub const fn run(self) -> u32 {
+        match self {
+            Self::Note { run } | Self::Judge { run } => run,
+        }
+    }
+}
+
 /// Decides. Ends up to the record's cut are history, and so is what was let go and shows up again; only once the list has been
 /// met as a whole is a job without any time that was never seen a new one.
 #[must_use]

@@ -2,6 +2,7 @@
 
 mod advance;
 mod habits;
+mod hindsight;
 mod limits;
 mod polls;
 mod pruning;
@@ -36,6 +37,7 @@ use crate::{
     wake::Wake,
 };
 use habits::Past;
+use hindsight::Hindsight;
 use polls::PollCount;
 use sweep::Paging;
 
@@ -94,6 +96,7 @@ struct State {
     record: Option<SourceRecord>,
     open: Option<HashMap<String, OpenJob>>,
     past: Past,
+    hindsight: Hindsight,
     paging: Option<Paging>,
     /// Ids to look up next, so that every open job has its turn.
     lookup_from: usize,
@@ -117,6 +120,7 @@ impl State {
             record: None,
             open: None,
             past: Past::default(),
+            hindsight: Hindsight::default(),
             paging: None,
             lookup_from: 0,
             search_works: None,
@@ -148,18 +152,30 @@ impl Intake {
         loop {
             tokio::select! {
                 () = stop.cancelled() => return,
-                () = tokio::time::sleep_until(due) => {}
+                () = tokio::time::sleep_until(state.hindsight.due().map_or(due, |judge| judge.min(due))) => {}
             }
             if let Some(trouble) = self.store.trouble() {
                 // What could not be kept is not asked for: the list is still there when the store is well again.
                 state.note_waiting(&self.name, &trouble);
                 due = Instant::now() + STORE_RETRY;
-                continue;
+                tokio::select! {
+                    () = stop.cancelled() => return,
+                    () = tokio::time::sleep_until(due) => continue,
+                }
             }
             let (began, began_at) = (Instant::now(), self.clock.now());
+            if began < due {
+                tokio::select! {
+                    () = stop.cancelled() => return,
+                    result = self.judge_what_waits(state, false) => if let Err(error) = result {
+                        tracing::debug!(source = %self.name, %error, "what waits to be judged waits for the store");
+                    },
+                }
+                continue;
+            }
             let result = tokio::select! {
                 () = stop.cancelled() => return,
-                result = self.turn(state) => result,
+                result = self.turn_and_judge(state) => result,
             };
             self.count_poll(&mut state.polls, began_at, result.is_ok()).await;
             let asked = match &result {
@@ -168,6 +184,22 @@ impl Intake {
             };
             self.report(state, result);
             due = next_turn(began, Instant::now(), self.poll_every, asked);
+        }
+    }
+
+    async fn turn_and_judge(&self, state: &mut State) -> Result<Turn, TurnError> {
+        let turn = self.turn(state).await;
+        let complete = matches!(turn, Ok(Turn::Complete));
+        match (turn, self.judge_what_waits(state, complete).await) {
+            (Ok(_), Err(error)) => Err(error.into()),
+            (turn, _) => turn,
+        }
+    }
+
+    async fn judge_what_waits(&self, state: &mut State, complete: bool) -> Result<(), StoreError> {
+        match state.record {
+            Some(record) => self.look_back(&mut state.hindsight, &record, complete).await,
+            None => Ok(()),
         }
     }
 

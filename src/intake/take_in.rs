@@ -8,10 +8,12 @@ use std::{
 
 use jiff::Timestamp;
 use moka::sync::Cache;
+use tokio::time::Instant;
 
 use super::{
     Intake,
     advance::{Step, advance},
+    hindsight::Hindsight,
 };
 use crate::{
     domain::{Job, Name},
@@ -63,9 +65,11 @@ fn hash(job: &Job, whole: bool) -> u64 {
 
 /// What one page comes to, before it is written.
 #[derive(Default)]
-struct Judged {
-    changes: Vec<JobChange>,
-    alerts: Vec<NewAlert>,
+pub(super) struct Judged {
+    pub changes: Vec<JobChange>,
+    pub alerts: Vec<NewAlert>,
+    /// The jobs that no longer wait to be judged.
+    pub judged: Vec<String>,
 }
 
 impl Intake {
@@ -76,6 +80,7 @@ impl Intake {
         bad: Vec<BadRow>,
         record: &SourceRecord,
         open: &mut HashMap<String, OpenJob>,
+        hindsight: &mut Hindsight,
     ) -> Result<(), StoreError> {
         let mut met = HashSet::new();
         let mut fresh: Vec<Arc<Job>> =
@@ -87,6 +92,10 @@ impl Intake {
             return Ok(());
         }
         let known = self.store.known(&self.name, fresh.iter().map(|job| job.id.clone()).collect()).await?;
+        if fresh.iter().zip(&known).any(|(job, known)| known.is_some_and(|known| overwrites(known, job, record))) {
+            // The end that waits is judged as it stood, while it is still there.
+            self.judge_waiting(hindsight, record, Timestamp::MAX).await?;
+        }
         let mut judged = Judged::default();
         for (job, known) in fresh.iter().zip(known) {
             self.judge(job, known, record, &mut judged).await?;
@@ -95,6 +104,12 @@ impl Intake {
         self.write(judged, &unreadable).await?;
         for change in changes {
             self.memory.put(&change.job);
+            hindsight.changed(&change.job.profile);
+            if change.unjudged {
+                hindsight.marked(Instant::now());
+            } else {
+                hindsight.noted(&change.job, Instant::now());
+            }
             if change.job.is_final() {
                 open.remove(&change.job.id);
             } else {
@@ -124,7 +139,7 @@ impl Intake {
             self.metrics.found_late(&self.name);
             tracing::info!(source = %self.name, job = %job.id, "a job showed up in the list later than the look-back reaches");
         }
-        judged.changes.push(JobChange { job: Arc::clone(job), run, newly_final, unjudged: false });
+        judged.changes.push(JobChange { job: Arc::clone(job), run, newly_final, unjudged: newly_final && self.rules.looks_back() });
         if !newly_final {
             return Ok(());
         }
@@ -139,13 +154,22 @@ impl Intake {
     }
 
     /// Judges the jobs that still run by the rules that watch them, by their age at `now`.
-    pub(super) async fn judge_running(&self, open: &mut HashMap<String, OpenJob>, now: Timestamp) -> Result<(), StoreError> {
+    pub(super) async fn judge_running(
+        &self,
+        open: &mut HashMap<String, OpenJob>,
+        hindsight: &mut Hindsight,
+        now: Timestamp,
+    ) -> Result<(), StoreError> {
         if !self.rules.watches_running() {
             return Ok(());
         }
+        if self.rules.looks_back() {
+            self.recall(hindsight, open.values().map(|open| &open.job), now).await?;
+        }
         let mut judged = Judged::default();
         for job in open.values() {
-            let matched = self.rules.judge(&job.job, now);
+            let mut matched = self.rules.judge(&job.job, now);
+            matched.extend(self.judge_running_by_past(hindsight, &job.job, now));
             let new: Vec<&Arc<Rule>> = matched.iter().filter(|rule| !job.alerted.contains(&rule.name)).collect();
             if !new.is_empty() {
                 let shared = Arc::new(job.job.clone());
@@ -166,7 +190,7 @@ impl Intake {
     }
 
     /// The one transaction. The limits are held until it is on disk.
-    async fn write(&self, mut judged: Judged, unreadable: &[BadRow]) -> Result<(), StoreError> {
+    pub(super) async fn write(&self, mut judged: Judged, unreadable: &[BadRow]) -> Result<(), StoreError> {
         let now = self.clock.now();
         let mut buckets = if judged.alerts.is_empty() { None } else { Some(self.limits.lock().await) };
         if let Some(buckets) = &mut buckets {
@@ -184,7 +208,7 @@ impl Intake {
             now,
             jobs: judged.changes,
             alerts: judged.alerts,
-            judged: Vec::new(),
+            judged: judged.judged,
             rules_version: self.rules.version().into(),
             unreadable: unreadable.iter().map(|row| (row.why.clone(), row.raw.clone())).collect(),
         };
@@ -224,7 +248,12 @@ impl Intake {
     }
 }
 
-fn alert(rule: &Rule, job: &Arc<Job>, run: u32) -> NewAlert {
+/// Whether taking this sighting in leaves nothing of an end that waits to be judged.
+fn overwrites(known: Known, seen: &Job, record: &SourceRecord) -> bool {
+    known.unjudged && (advance(Some(known), seen, record).run() != known.run || known.state != seen.state)
+}
+
+pub(super) fn alert(rule: &Rule, job: &Arc<Job>, run: u32) -> NewAlert {
     NewAlert {
         rule: rule.name.clone(),
         facts: Arc::clone(&rule.facts),

@@ -3,10 +3,12 @@
 use std::{collections::HashMap, time::Duration};
 
 use jiff::Timestamp;
+use tokio::time::Instant;
 
 use super::{
     Intake, State, Turn, TurnError,
     habits::again_after,
+    hindsight::Hindsight,
     sweep::{Plan, Step, Sweep},
 };
 use crate::{
@@ -33,9 +35,13 @@ impl Intake {
         state.record = Some(record);
         if state.open.is_none() {
             let open = self.store.open_jobs(&self.name).await?;
+            if !self.store.unjudged(&self.name, Timestamp::MAX, 1).await?.is_empty() {
+                state.hindsight.inherits(Instant::now());
+            }
             state.open = Some(open.into_iter().map(|open| (open.job.id.clone(), open)).collect());
         }
-        let open = state.open.get_or_insert_default();
+        let (open, hindsight) = (state.open.get_or_insert_default(), &mut state.hindsight);
+        hindsight.begins(began, page.rows.iter().flatten().filter_map(|job| job.finished).max());
         let whole = self.habits.whole(&state.past, began);
         let bound = record.watermark.filter(|_| record.baseline && !whole).map(|watermark| {
             let starts = open.values().filter_map(|open| open.job.started);
@@ -51,7 +57,7 @@ impl Intake {
             let step = sweep.after(sweep.facts(&page));
             let (jobs, bad) = split(page.rows);
             unreadable |= !bad.is_empty();
-            self.take_in(jobs, bad, &record, open).await?;
+            self.take_in(jobs, bad, &record, open, hindsight).await?;
             match step {
                 Step::Read(cursor) => page = self.read_again(&cursor).await?,
                 end => break end,
@@ -60,7 +66,9 @@ impl Intake {
         self.metrics.gaps(&self.name, sweep.gaps());
         if self.habits.track_open {
             state.lookup_from = state.lookup_from.wrapping_add(LOOKUPS);
-            let looked = self.look_up(&sweep, sample.as_deref(), &record, open, state.lookup_from, &mut state.search_works).await?;
+            let looked = self
+                .look_up(&sweep, sample.as_deref(), &record, (&mut *open, &mut *hindsight), state.lookup_from, &mut state.search_works)
+                .await?;
             for (id, found) in looked {
                 if found {
                     state.misses.remove(&id);
@@ -70,7 +78,7 @@ impl Intake {
             }
         }
         // A scan's age is told by the clock that dated its start: the machine's own may be years off.
-        self.judge_running(open, began).await?;
+        self.judge_running(open, hindsight, began).await?;
         match end {
             Step::Incomplete(why) => {
                 state.past.incomplete = true;
@@ -153,7 +161,7 @@ impl Intake {
         sweep: &Sweep,
         sample: Option<&str>,
         record: &SourceRecord,
-        open: &mut HashMap<String, OpenJob>,
+        (open, hindsight): (&mut HashMap<String, OpenJob>, &mut Hindsight),
         from: usize,
         search_works: &mut Option<bool>,
     ) -> Result<Vec<(String, bool)>, TurnError> {
@@ -178,7 +186,7 @@ impl Intake {
             };
             if let Some(job) = found {
                 looked.push((id, true));
-                self.take_in(vec![job], Vec::new(), record, open).await?;
+                self.take_in(vec![job], Vec::new(), record, open, hindsight).await?;
                 continue;
             }
             // Nothing found means something only where what is in the list is found.
