@@ -20,6 +20,10 @@ pub struct Habits {
     pub open_within: Duration,
     /// How often the whole list is read again; none means never.
     pub reconcile_every: Option<Duration>,
+    /// Whether rules that look at the past wait until the list has been read.
+    pub wait_for_past: bool,
+    /// Whether an end that shows up late has later ones judged again.
+    pub judge_again: bool,
 }
 
 impl Default for Habits {
@@ -30,6 +34,8 @@ impl Default for Habits {
             track_open: true,
             open_within: Duration::from_secs(48 * 3600),
             reconcile_every: Some(Duration::from_secs(6 * 3600)),
+            wait_for_past: true,
+            judge_again: true,
         }
     }
 }

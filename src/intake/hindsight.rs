@@ -225,7 +225,9 @@ impl Intake {
         raised: &mut Vec<Raised>,
     ) -> Result<(), StoreError> {
         let again = match share.late.first() {
-            Some(first) if self.rules.looks_back() && hindsight.is_late(profile, first) => self.later(record, profile, first).await?,
+            Some(first) if self.habits.judge_again && self.rules.looks_back() && hindsight.is_late(profile, first) => {
+                self.later(record, profile, first).await?
+            }
             _ => Vec::new(),
         };
         let jobs: Vec<&Unjudged> = share.waiting.iter().copied().chain(&again).collect();

@@ -120,6 +120,9 @@ impl Intake {
                 open.insert(change.job.id.clone(), OpenJob { job: (*change.job).clone(), run: change.run, alerted });
             }
         }
+        if !self.habits.wait_for_past {
+            self.judge_waiting(hindsight, record, Timestamp::MAX).await?;
+        }
         for row in unreadable {
             tracing::warn!(source = %self.name, why = %row.why, "a row of the list can't be read; it is kept as it came, the others go on");
             self.metrics.unreadable(&self.name);

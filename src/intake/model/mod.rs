@@ -4,6 +4,7 @@
 //! `JOBRELAY_SEED=S` runs it alone.
 
 mod desk;
+mod looking_back;
 mod store;
 mod told;
 mod world;
@@ -39,6 +40,8 @@ const HABITS: Habits = Habits {
     track_open: true,
     open_within: Duration::from_secs(3_600),
     reconcile_every: Some(Duration::from_secs(3 * 3600)),
+    wait_for_past: true,
+    judge_again: true,
 };
 const POLL_EVERY: Duration = Duration::from_secs(60);
 /// How long the world is calm in the end, so that everything has had its chance: a reconciliation, and more.
@@ -57,6 +60,8 @@ const HARD: Nature = Nature {
     faults: 3,
     deleted: 160,
     search: true,
+    again: 5,
+    unreadable: 2,
 };
 
 fn every_end() -> Arc<RuleSet> {
@@ -86,24 +91,29 @@ struct Balance {
 
 /// Runs the poller through a world, killing it now and then, and balances what it alerted on against the script.
 async fn live(seed: u64, nature: Nature, habits: Habits) -> Balance {
+    let (world, store) = lived_through(seed, nature, habits, &every_end()).await;
+    balance(&world, &store)
+}
+
+/// A world at its end, and what the store holds.
+async fn lived_through(seed: u64, nature: Nature, habits: Habits, rules: &Arc<RuleSet>) -> (Arc<World>, Arc<MemoryStore>) {
     let world = Arc::new(World::new(seed, nature));
     let store = Arc::new(MemoryStore::default());
-    let rules = every_end();
     let mut rng = StdRng::seed_from_u64(seed ^ 0xdead);
     let mut left = nature.seconds;
     let mut first_end = None;
     while left > 0 || first_end.is_none() {
         let until_death = rng.random_range(60..9_000).min(left.max(1));
         let death = Duration::from_secs(until_death.unsigned_abs()) + Duration::from_millis(rng.random_range(0..1_000));
-        run(&world, &store, &rules, habits, death).await;
+        run(&world, &store, rules, habits, death).await;
         first_end = first_end.or_else(|| store.has_baseline().then_some(()));
         left -= until_death;
         let pause = rng.random_range(0..600);
         tokio::time::sleep(Duration::from_secs(pause)).await;
         left -= i64::try_from(pause).unwrap();
     }
-    run(&world, &store, &rules, habits, Duration::from_secs(CALM.unsigned_abs())).await;
-    balance(&world, &store)
+    run(&world, &store, rules, habits, Duration::from_secs(CALM.unsigned_abs())).await;
+    (world, store)
 }
 
 /// The poller of a feed that is its own clock.

@@ -1,6 +1,9 @@
 //! A tenant's job list that behaves as badly as the real one may: a script of what happens when, and a feed that shows it.
 
-use std::{sync::Mutex, time::Duration};
+use std::{
+    sync::{Arc, Mutex},
+    time::Duration,
+};
 
 use async_trait::async_trait;
 use jiff::Timestamp;
@@ -15,6 +18,9 @@ use crate::{
 
 /// When the world begins, in seconds since 1970.
 pub const EPOCH: i64 = 1_800_000_000;
+
+/// The scan profiles.
+const PROFILES: [&str; 3] = ["scan sites", "scan mailboxes", "scan teams"];
 
 /// What a world is like. Everything else follows from the seed.
 #[derive(Debug, Clone, Copy)]
@@ -39,6 +45,10 @@ pub struct Nature {
     pub deleted: usize,
     /// Whether `search` finds anything.
     pub search: bool,
+    /// How many in a hundred run a second time.
+    pub again: u32,
+    /// How many in a hundred pages hold a row that makes no sense.
+    pub unreadable: u32,
 }
 
 /// One stretch of a job's life: from `from` on, the list shows it so.
@@ -52,6 +62,7 @@ struct Stretch {
 #[derive(Debug, Clone)]
 struct Life {
     id: String,
+    profile: &'static str,
     started: i64,
     shows: i64,
     stretches: Vec<Stretch>,
@@ -100,14 +111,21 @@ impl World {
                 Stretch { from: i64::MIN, state: State::Running, finished: None },
                 Stretch { from: started + length, state, finished: Some(started + length) },
             ];
-            if rng.random_range(0..100) < 5 {
+            if rng.random_range(0..100) < nature.again {
                 // A second run, some hours on.
                 let again = started + length + rng.random_range(4_000..9_000);
                 let end = again + rng.random_range(10..600);
                 stretches.push(Stretch { from: again, state: State::Running, finished: None });
                 stretches.push(Stretch { from: end, state: State::Failed, finished: Some(end) });
             }
-            lives.push(Life { id: format!("Scan{n:05}"), started, shows, stretches, deleted: i64::MAX });
+            lives.push(Life {
+                id: format!("Scan{n:05}"),
+                profile: PROFILES[n % PROFILES.len()],
+                started,
+                shows,
+                stretches,
+                deleted: i64::MAX,
+            });
         }
         // Deletions come in bursts at one instant, and take only jobs that were long done with.
         for _ in 0..nature.deleted / 20 {
@@ -145,6 +163,18 @@ impl World {
         ends
     }
 
+    /// Every job that ends, as it ended, and when it could first be seen so; in the order of the ends.
+    pub fn ended(&self) -> Vec<(Arc<Job>, i64)> {
+        let mut ended: Vec<_> = self
+            .lives
+            .iter()
+            .flat_map(|life| life.stretches.iter().filter(|stretch| stretch.finished.is_some()).map(move |stretch| (life, stretch)))
+            .map(|(life, stretch)| (Arc::new(Self::job(life, stretch)), stretch.from.max(life.shows)))
+            .collect();
+        ended.sort_by(|(a, _), (b, _)| (a.finished, &a.id).cmp(&(b.finished, &b.id)));
+        ended
+    }
+
     fn chance(&self, percent: u32) -> bool {
         self.rng.lock().unwrap().random_range(0..100) < percent
     }
@@ -163,7 +193,7 @@ impl World {
             state: stretch.state,
             started: Some(time(life.started)),
             finished: stretch.finished.map(time),
-            profile: "scan sites".into(),
+            profile: life.profile.into(),
             category: None,
             extension: serde_json::Value::Null,
         }
@@ -207,7 +237,7 @@ impl Feed for World {
         let list = self.list();
         let mut rows: Vec<Result<Job, BadRow>> =
             list.into_iter().skip(skip).take(top).map(|(life, stretch)| Ok(Self::job(life, stretch))).collect();
-        if self.chance(2) && !rows.is_empty() {
+        if self.chance(self.nature.unreadable) && !rows.is_empty() {
             // A row that makes no sense stands among the others.
             let raw = format!("{{\"id\": {skip}}}");
             rows.pop();
