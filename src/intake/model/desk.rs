@@ -182,7 +182,7 @@ impl Feed for Desk {
 pub struct Scene {
     pub desk: Arc<Desk>,
     pub store: Arc<MemoryStore>,
-    rules: Arc<RuleSet>,
+    pub rules: Arc<RuleSet>,
     habits: Habits,
     pub poll_every: Duration,
     work: Option<JoinHandle<()>>,

@@ -1,5 +1,7 @@
 //! Rules that look at the past, in worlds as bad as they may come: an oracle judges every end by the true history.
 
+mod scenes;
+
 use std::{
     collections::{BTreeMap, BTreeSet},
     sync::Arc,

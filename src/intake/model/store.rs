@@ -30,6 +30,7 @@ struct Tables {
     alerts: BTreeMap<(String, u32, Name), Job>,
     raised: u64,
     quarantine: usize,
+    pasts_asked: usize,
 }
 
 /// What `Intake` needs of a store, in memory; the rest it never asks for.
@@ -60,6 +61,16 @@ impl MemoryStore {
 
     pub fn open(&self) -> usize {
         self.tables().jobs.values().filter(|(.., ended, _)| !ended).count()
+    }
+
+    /// How many jobs wait to be judged.
+    pub fn waiting(&self) -> usize {
+        self.tables().jobs.values().filter(|(.., unjudged)| *unjudged).count()
+    }
+
+    /// How often a past was read.
+    pub fn pasts_asked(&self) -> usize {
+        self.tables().pasts_asked
     }
 
     pub fn quarantined(&self) -> usize {
@@ -150,7 +161,8 @@ impl Store for MemoryStore {
     }
 
     async fn past(&self, query: PastQuery) -> Result<Vec<Arc<Job>>, StoreError> {
-        let tables = self.tables();
+        let mut tables = self.tables();
+        tables.pasts_asked += 1;
         let ended = tables.jobs.values().filter(|(job, _, ended, _)| *ended && job.profile == query.profile).map(|(job, ..)| job);
         let before = (query.before.at, &query.before.id);
         let mut found: Vec<Arc<Job>> =
