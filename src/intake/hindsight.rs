@@ -207,8 +207,8 @@ impl Intake {
             raised.sort_by(|a, b| a.0.cmp(&b.0));
             let alerts: Vec<NewAlert> = raised.into_iter().map(|(_, alert)| alert).collect();
             if !chunk.is_empty() || !alerts.is_empty() {
-                let judged = chunk.iter().map(|one| one.job.id.clone()).collect();
-                self.write(Judged { changes: Vec::new(), alerts, judged }, &[]).await?;
+                let done = chunk.iter().map(|one| one.job.id.clone()).collect();
+                self.write(Judged { changes: Vec::new(), alerts, done }, &[]).await?;
             }
             if chunk.len() < CHUNK as usize {
                 return Ok(());

@@ -69,7 +69,7 @@ pub(super) struct Judged {
     pub changes: Vec<JobChange>,
     pub alerts: Vec<NewAlert>,
     /// The jobs that no longer wait to be judged.
-    pub judged: Vec<String>,
+    pub done: Vec<String>,
 }
 
 impl Intake {
@@ -211,7 +211,7 @@ impl Intake {
             now,
             jobs: judged.changes,
             alerts: judged.alerts,
-            judged: judged.judged,
+            judged: judged.done,
             rules_version: self.rules.version().into(),
             unreadable: unreadable.iter().map(|row| (row.why.clone(), row.raw.clone())).collect(),
         };

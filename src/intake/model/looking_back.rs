@@ -86,7 +86,7 @@ fn verdicts(seed: u64, nature: Nature, habits: Habits) -> Verdicts {
 #[test]
 fn each_end_is_judged_by_the_true_history_whatever_order_the_pages_had_and_whenever_the_program_died() {
     let mut due = 0;
-    for seed in seeds(16) {
+    for seed in seeds(10) {
         let verdicts = verdicts(seed, PLAIN, HABITS);
         assert!(verdicts.missing.is_empty() && verdicts.wrong.is_empty(), "seed {seed}: {verdicts:#?}");
         due += verdicts.due;
@@ -99,7 +99,7 @@ fn each_end_is_judged_by_the_true_history_whatever_order_the_pages_had_and_whene
 fn an_end_that_shows_up_late_has_later_ones_judged_again() {
     let late = Nature { again: 0, ..HARD };
     let mut due = 0;
-    for seed in seeds(12) {
+    for seed in seeds(8) {
         let verdicts = verdicts(seed, late, HABITS);
         assert!(verdicts.missing.is_empty() && verdicts.unaccounted.is_empty(), "seed {seed}: {verdicts:#?}");
         due += verdicts.due;
