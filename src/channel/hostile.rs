@@ -69,7 +69,7 @@ pub fn notice(notice: Notice) -> Notification {
 
 /// Alerts, from one to many, with any names and any times.
 fn of_alerts() -> impl Strategy<Value = Notification> {
-    let jobs = prop_oneof![Just(1_usize), 2_usize..12, 12_usize..150];
+    let jobs = prop_oneof![Just(1_usize), 2_usize..12, 12_usize..260];
     let one = (names(), names(), -1_i64..12, prop::option::of(any::<i32>()), prop::option::of(any::<i32>()));
     let alike = (jobs, prop::collection::vec(one, 1..4));
     let rule = (names(), names(), names(), 0_usize..3);

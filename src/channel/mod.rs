@@ -13,7 +13,7 @@ mod webhook;
 mod words;
 
 pub use contract::{Channel, Common, Envelope, Kind, Payload, Rate, Settings, Tools, Wording};
-pub use fit::{Attempt, NAMED_MOST, fit};
+pub use fit::{Attempt, fit};
 
 /// Every kind of channel. A new one is a file of its own, its line here, and its templates.
 pub const KINDS: &[Kind] = &[slack::KIND, teams::KIND, email::KIND, webhook::KIND];

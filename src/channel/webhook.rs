@@ -13,7 +13,7 @@ use jiff::Timestamp;
 use reqwest::header::{self, HeaderValue};
 use serde::de::IgnoredAny;
 
-use super::{Attempt, Channel, Common, Envelope, NAMED_MOST, Payload, Tools, Wording, fit, words};
+use super::{Attempt, Channel, Common, Envelope, Payload, Tools, Wording, fit, words};
 use crate::{
     domain::{Notification, Outcome, Refusal, Target},
     http::ANSWER_BYTES,
@@ -72,7 +72,7 @@ impl Channel for Webhook {
     }
 
     fn compose(&self, notification: &Notification, wording: &Wording, now: Timestamp) -> Result<Payload, String> {
-        fit(notification.alerts.len().min(NAMED_MOST), |shown| self.write(notification, shown, wording, now)).map(Payload::Json)
+        fit(notification.alerts.len(), |shown| self.write(notification, shown, wording, now)).map(Payload::Json)
     }
 
     fn is_customised(&self, notification: &Notification) -> bool {
