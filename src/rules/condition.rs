@@ -12,7 +12,7 @@ use crate::{
 use super::{
     Known, codes, count,
     duration::{self, Span},
-    finished,
+    expr, finished,
     glob::Folded,
     past::{Need, Past},
     previous,
@@ -30,8 +30,8 @@ pub struct Condition {
     pub meaning: &'static str,
     /// Values as rules write them, in YAML.
     pub examples: &'static [&'static str],
-    /// Reads its value; none where this version can't judge it.
-    pub(super) read: Option<Read>,
+    /// Reads its value.
+    pub(super) read: Read,
 }
 
 /// Reads a condition's value; what is wrong with it is told.
@@ -43,65 +43,65 @@ pub const CONDITIONS: &[Condition] = &[
         key: "state",
         meaning: "the job's state is one of these: names or the API's numbers",
         examples: &["failed", "[failed, finished_with_exception]", "3", "[running, 42]"],
-        read: Some(codes::state),
+        read: codes::state,
     },
     Condition {
         key: "type",
         meaning: "the job's type is one of these: names or the API's numbers",
         examples: &["google", "[microsoft_365, 11]"],
-        read: Some(codes::kind),
+        read: codes::kind,
     },
     Condition {
         key: "category",
         meaning: "the scan profile's category is one of these: names or the API's numbers",
         examples: &["power_platform", "[active_directory, 3]"],
-        read: Some(codes::category),
+        read: codes::category,
     },
-    Condition { key: "source", meaning: "the job came from one of these sources", examples: &["contoso"], read: Some(source::read) },
+    Condition { key: "source", meaning: "the job came from one of these sources", examples: &["contoso"], read: source::read },
     Condition {
         key: "duration",
         meaning: "finish less start lies in this range; of a running job, its age",
         examples: &["\"> 30m\"", "\">= 1h30m\"", "\"< 10s\"", "\"<= 2h\"", "10m..1h"],
-        read: Some(duration::read),
+        read: duration::read,
     },
     Condition {
         key: "profile",
         meaning: "the scan profile's name matches: a glob over the whole name, case ignored, or /a regular expression/",
         examples: &["\"scan sharepoint*\"", "[nightly, \"/^weekly [0-9]+$/\"]"],
-        read: Some(profile::read),
+        read: profile::read,
     },
     Condition {
         key: "finished",
         meaning: "the job ended on one of these days, between these times of day, in this time zone",
         examples: &["{ days: [mon, tue], between: \"22:00-06:00\", timezone: Europe/Zurich }", "{ days: sat-sun }"],
-        read: Some(finished::read),
+        read: finished::read,
     },
     Condition {
         key: "streak",
         meaning: "this many of the profile's jobs in a row, this one last, ended in one of the rule's states",
         examples: &["\">= 3\"", "3", "\"= 3\"", "2..5"],
-        read: Some(streak::read),
+        read: streak::read,
     },
     Condition {
         key: "count",
         meaning: "this many of the profile's jobs that match the rest of the rule ended within this time",
         examples: &["{ at_least: 3, within: 24h }"],
-        read: Some(count::read),
+        read: count::read,
     },
     Condition {
         key: "previous",
         meaning: "the state of the same profile's job that finished before it is one of these: names or the API's numbers",
         examples: &["[failed, finished_with_exception]", "skipped"],
-        read: Some(previous::read),
+        read: previous::read,
     },
     Condition {
         key: "slower_than_usual",
         meaning: "it took longer than this factor of the median duration of the profile's last finished jobs (20 unless `over` says), \
                   and at least `at_least` (1m unless said); of a running job, its age counts",
         examples: &["{ factor: 2, over: 20 }", "{ factor: 1.5, over: 50, at_least: 10m }"],
-        read: Some(slower::read),
+        read: slower::read,
     },
-    Condition { key: "expr", meaning: "a CEL expression over `job` is true", examples: &["job.profile.size() > 20"], read: None },
+    Condition { key: "expr", meaning: "a CEL expression over `job` is true", examples: &["job.profile.size() > 20"], read: expr::read },
 ];
 
 /// All that a condition may look at.

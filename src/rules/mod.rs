@@ -8,6 +8,7 @@ mod condition;
 mod count;
 mod duration;
 mod explain;
+mod expr;
 mod finished;
 mod glob;
 mod index;

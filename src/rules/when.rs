@@ -161,10 +161,7 @@ fn read(node: &Node, known: &Known<'_>, depth: usize, faults: &mut Faults) -> Op
     let mut parts = Vec::new();
     for condition in CONDITIONS {
         let Some(value) = fields.take(condition.key) else { continue };
-        match condition.read {
-            Some(read) => parts.extend(read(value, known, faults).map(|test| When::Is(Leaf { condition, test }))),
-            None => faults.error(key_of(node, condition.key), format!("`{}` is not supported by this version", condition.key)),
-        }
+        parts.extend((condition.read)(value, known, faults).map(|test| When::Is(Leaf { condition, test })));
     }
     if let Some(list) = fields.take("any") {
         parts.push(When::Any(read_list(list, known, depth, faults)));

@@ -18,12 +18,8 @@ fn every_example_of_the_table_is_read() {
         for example in condition.examples {
             let (rules, faults) = rule(&format!("{{ {}: {example} }}", condition.key));
             let told = lines(&faults);
-            if condition.read.is_some() {
-                // The examples use one source that is known.
-                assert!(told.is_empty() && rules.rules().len() == 1, "{}: {example}: {told:?}", condition.key);
-            } else {
-                assert_eq!(told, [format!("r.yaml:3:13 error: `{}` is not supported by this version", condition.key)]);
-            }
+            // The examples use one source that is known.
+            assert!(told.is_empty() && rules.rules().len() == 1, "{}: {example}: {told:?}", condition.key);
         }
     }
 }

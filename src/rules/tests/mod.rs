@@ -17,13 +17,13 @@ use crate::{
     domain::{Category, Job, JobType, Name, State},
 };
 
-fn file(path: &str, text: &str) -> Node {
+pub(super) fn file(path: &str, text: &str) -> Node {
     let mut faults = Faults::default();
     let source = Source { path: PathBuf::from(path), text: text.to_owned() };
     parse(&Arc::new(source), &mut faults).unwrap_or_else(|| panic!("{text}: {faults:?}"))
 }
 
-fn read_files(files: &[Node]) -> (RuleSet, Faults) {
+pub(super) fn read_files(files: &[Node]) -> (RuleSet, Faults) {
     let mut faults = Faults::default();
     let names = |names: &[&str]| names.iter().map(Name::from).collect::<Vec<_>>();
     let known = Known {
@@ -36,12 +36,12 @@ fn read_files(files: &[Node]) -> (RuleSet, Faults) {
 }
 
 /// One rule with these conditions in flow style.
-fn rule(when: &str) -> (RuleSet, Faults) {
+pub(super) fn rule(when: &str) -> (RuleSet, Faults) {
     read_files(&[file("r.yaml", &format!("rules:\n  - name: r\n    when: {when}\n    notify: oncall\n"))])
 }
 
 /// Every fault in one line: `file:line:column level: message (hint)`.
-fn lines(faults: &Faults) -> Vec<String> {
+pub(super) fn lines(faults: &Faults) -> Vec<String> {
     let line = |f: &crate::document::Fault| {
         let level = if f.level == Level::Error { "error" } else { "warning" };
         let hint = f.hint.as_ref().map(|hint| format!(" ({hint})")).unwrap_or_default();
@@ -50,12 +50,12 @@ fn lines(faults: &Faults) -> Vec<String> {
     faults.sorted().into_iter().map(line).collect()
 }
 
-fn now() -> Timestamp {
+pub(super) fn now() -> Timestamp {
     "2024-09-26T12:00:00Z".parse().unwrap()
 }
 
 /// A job of contoso's in this state, begun so long before `now`; ended at `now` unless it runs.
-fn job(state: State, profile: &str, seconds: u64) -> Job {
+pub(super) fn job(state: State, profile: &str, seconds: u64) -> Job {
     let started = now().checked_sub(Duration::from_secs(seconds)).unwrap();
     Job {
         source: Name::from("contoso"),
