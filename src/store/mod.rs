@@ -6,15 +6,17 @@
 mod contract;
 mod digests;
 mod lists;
+mod past;
 pub mod sqlite;
 mod story;
 mod watches;
 
 pub use contract::{
-    Claim, Gather, Gathering, GaveUp, Intake, JobChange, Known, LaterQuery, Line, Moment, NewAlert, OldJob, OpenJob, Overdue, PastQuery,
-    Pruned, Retry, RollUp, Settlement, SourceRecord, Store, StoreError, Tally, Unjudged, Verdict,
+    Claim, Gather, Gathering, GaveUp, Intake, JobChange, Known, Line, NewAlert, OldJob, OpenJob, Overdue, Pruned, Retry, RollUp,
+    Settlement, SourceRecord, Store, StoreError, Tally, Verdict,
 };
 pub use digests::{DigestEnd, DigestState, DigestStore, EachEnded, Ended, HistoryAsk, PollStretch, Polls, Standing};
 pub use lists::{AlertFilter, AlertRow, DeliveryFilter, JobFilter, JobRow};
+pub use past::{LaterQuery, Moment, PastQuery, Unjudged};
 pub use story::{Message, Raised, Sought, Stage, Stories, Story, Way};
 pub use watches::{LastEnd, RuleNotice, WatchChange, WatchRow, Watches};
