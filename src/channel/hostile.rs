@@ -47,10 +47,15 @@ pub fn notifications() -> impl Strategy<Value = Notification> {
 
 /// Any notice.
 fn notices() -> impl Strategy<Value = Notification> {
-    (names(), names(), names(), 0_usize..3, any::<bool>(), prop::option::of(any::<i32>())).prop_map(
-        |(topic, title, text, severity, over, since)| {
+    (names(), names(), names(), 0_usize..3, any::<bool>(), prop::option::of(any::<i32>()), prop::option::of((names(), names()))).prop_map(
+        |(topic, title, text, severity, over, since, rule)| {
             let since = since.and_then(|second| Timestamp::from_second(second.into()).ok());
-            notice(Notice { topic, title, text, since, severity: Severity::ALL[severity], over })
+            let mut notification = notice(Notice { topic, title, text, since, severity: Severity::ALL[severity], over });
+            if let Some((name, label)) = rule {
+                notification.rule.labels = [("runbook".to_owned(), label.clone()), (label, name.clone())].into();
+                notification.rule.name = name;
+            }
+            notification
         },
     )
 }

@@ -79,9 +79,10 @@ fn read(path: &Path, folder: PathBuf, environment: &dyn Environment, faults: &mu
     let notices = notices.flatten();
     // A template that its own reader has refused would be told a second time.
     if templates_are_sound {
-        let told = notices.as_ref().map_or(&[][..], |notices| &notices.notify);
+        let mut told: Vec<Name> = notices.iter().flat_map(|notices| notices.notify.clone()).collect();
+        told.extend(rules.rules().iter().filter(|rule| rule.missing().is_some()).flat_map(|rule| rule.notify.clone()));
         let public_url = server.as_ref().and_then(|server| server.public_url.as_deref());
-        trial::run(&channels, &rules, told, &templates, &folder, public_url, faults);
+        trial::run(&channels, &rules, &told, &templates, &folder, public_url, faults);
     }
     if faults.any_error() {
         return None;

@@ -88,10 +88,34 @@ pub fn of_notices() -> Vec<Scene> {
     };
     let hostile = Notice { topic: HOSTILE[2].into(), title: HOSTILE[0].into(), text: HOSTILE.join(" · "), ..begins.clone() };
     vec![
-        scene("A trouble begins", "begins", notice(begins)),
+        scene("A trouble begins", "begins", notice(begins.clone())),
         scene("A trouble is over", "over", notice(over)),
+        scene("A scan that never came", "missing", of_rule(missing(&begins))),
+        scene(
+            "It came after all",
+            "came",
+            of_rule(Notice { title: CAME.into(), over: true, severity: Severity::Info, ..missing(&begins) }),
+        ),
         scene("Hostile words", "hostile", notice(hostile)),
     ]
+}
+
+const CAME: &str = "A scan of \"nightly sites\" has finished at contoso, 2h 5m late";
+
+fn missing(like: &Notice) -> Notice {
+    Notice {
+        topic: "missing nightly-scan contoso".into(),
+        title: "No scan of \"nightly *\" has finished in time at contoso".into(),
+        text:
+            "One was expected by 2024-09-26 05:43 UTC (every 1d, 30m grace). The last one, \"nightly sites\", ended 2024-09-25 05:13 UTC."
+                .into(),
+        ..like.clone()
+    }
+}
+
+fn of_rule(notice: Notice) -> Notification {
+    let rule = RuleFacts { name: "nightly-scan".into(), description: "The nightly scan runs every night.".into(), ..rule() };
+    Notification { notice: Some(notice), total: 1, ..alerts(NotificationKind::Notice, &rule, Vec::new()) }
 }
 
 const fn scene(title: &'static str, slug: &'static str, notification: Notification) -> Scene {

@@ -69,7 +69,31 @@ pub fn notices() -> Vec<(&'static str, Notification)> {
         };
         Notification { notice: Some(notice), ..notification(NotificationKind::Notice, &rule, Vec::new(), 1) }
     };
-    vec![("a notice that begins", told(begins)), ("a notice that is over", told(over)), ("a notice without a time", told(timeless))]
+    let missing = Notice {
+        topic: "missing nightly-scan contoso".into(),
+        title: "No scan of \"nightly *\" has finished in time at contoso".into(),
+        text:
+            "One was expected by 2024-09-26 05:43 UTC (every 1d, 30m grace). The last one, \"nightly sites\", ended 2024-09-25 05:13 UTC."
+                .into(),
+        ..begins.clone()
+    };
+    let of_rule = |notice: Notice| {
+        let labels = BTreeMap::from([("runbook".to_owned(), "https://wiki.contoso.example/nightly-scan".to_owned())]);
+        let rule = RuleFacts {
+            name: "nightly-scan".into(),
+            description: "The nightly scan runs every night.".into(),
+            severity: Severity::Critical,
+            labels,
+            template: None,
+        };
+        Notification { notice: Some(notice), ..notification(NotificationKind::Notice, &rule, Vec::new(), 1) }
+    };
+    vec![
+        ("a notice that begins", told(begins)),
+        ("a notice that is over", told(over)),
+        ("a notice without a time", told(timeless)),
+        ("a notice of a missing scan", of_rule(missing)),
+    ]
 }
 
 fn job(number: i64, state: State) -> Job {

@@ -22,7 +22,8 @@ pub const BATCH: usize = 10;
 /// - `batches`: the jobs shown in lists of [`BATCH`], for channels that take text in pieces
 /// - `count` (all), `left_out` (all less those shown), `rolled_up`
 /// - `period`, `totals`: null, but in a digest
-/// - `notice`: null, but in a notice: `topic title text severity over since lasted`, where `since` may be null and `lasted` is
+/// - `notice`: null, but in a notice: `topic title text severity over since lasted rule`, where `rule` is the name of the rule that a
+///   job is missing for, and null in a notice about the watch itself (then the `rule` above is no rule's), `since` may be null and `lasted` is
 ///   how many seconds it has lasted or, once it is over, did; the `severity` above is then that of the notice, or, in green,
 ///   that it is over, and there is no job
 /// - `link` (to the console), `now`, `created` (when the message was made), `trouble` (why the configured words were not used)
@@ -82,7 +83,7 @@ fn notice(notification: &Notification, now: Timestamp) -> Value {
     let Some(notice) = &notification.notice else {
         return json!({
             "topic": rule.name, "title": rule.name, "text": rule.description, "severity": rule.severity.name(), "over": false,
-            "since": null, "lasted": null,
+            "since": null, "lasted": null, "rule": null,
         });
     };
     let end = if notice.over { notification.created } else { now };
@@ -94,6 +95,8 @@ fn notice(notification: &Notification, now: Timestamp) -> Value {
         "over": notice.over,
         "since": notice.since,
         "lasted": notice.since.map(|since| end.duration_since(since).as_secs().max(0)),
+        // About the watch itself, the topic stands in the place of a rule.
+        "rule": (rule.name != notice.topic).then_some(&rule.name),
     })
 }
 

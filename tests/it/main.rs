@@ -13,6 +13,7 @@ mod delivery;
 mod demo;
 mod explain;
 mod mail;
+mod missing;
 mod notices;
 mod preview;
 mod readme;

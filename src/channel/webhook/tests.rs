@@ -194,7 +194,7 @@ async fn a_closed_port_is_tried_again_and_named_by_its_origin_alone() {
 fn a_notice_is_data_and_a_body_of_ones_own_can_tell_it_from_an_alert() {
     let body = composed(&*hook(URL), &hostile::down(true), &Wording::Configured);
     let data = json!({
-        "topic": "source contoso down", "title": "contoso can be read again", "text": "The last answer: HTTP 503", "severity": "info",
+        "topic": "source contoso down", "rule": null, "title": "contoso can be read again", "text": "The last answer: HTTP 503", "severity": "info",
         "over": true, "since": "2024-09-26T05:46:40Z", "lasted": 900, "link": "https://relay.contoso.example/", "undelivered": null, "trouble": null,
     });
     assert_eq!(body, json!({ "type": "notice", "timestamp": "2024-09-26T06:01:40Z", "data": data }));
