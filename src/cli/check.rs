@@ -41,7 +41,9 @@ pub struct Args {
 }
 
 pub fn run(args: &Args, path: &Path) -> ExitCode {
-    let (config, faults) = config::load(path, &ProcessEnvironment);
+    let (config, mut faults) = config::load(path, &ProcessEnvironment);
+    let tests = super::test::check(path, &mut faults);
+    let config = config.filter(|_| !faults.any_error());
     match args.format {
         Format::Json => match serde_json::to_string_pretty(&config::listing(&faults)) {
             Ok(json) => print(format_args!("{json}")),
@@ -52,7 +54,7 @@ pub fn run(args: &Args, path: &Path) -> ExitCode {
                 print(format_args!("{}", config::report(&faults, colour(std::io::IsTerminal::is_terminal(&std::io::stdout())))));
             }
             if let Some(config) = &config {
-                print(format_args!("{}", summary(config)));
+                print(format_args!("{}", summary(config, tests)));
             }
         }
     }
@@ -66,13 +68,14 @@ pub fn run(args: &Args, path: &Path) -> ExitCode {
     }
 }
 
-/// `ok: 1 source, 4 channels, 3 rules (1 more disabled)`
-fn summary(config: &Config) -> String {
+/// `ok: 1 source, 4 channels, 3 rules (1 more disabled), 12 rule tests`
+fn summary(config: &Config, tests: usize) -> String {
     let counted = |n: usize, word: &str| format!("{n} {word}{}", if n == 1 { "" } else { "s" });
     let resting = if config.resting > 0 { format!(" ({} more disabled)", config.resting) } else { String::new() };
     let digests = if config.digests.is_empty() { String::new() } else { format!(", {}", counted(config.digests.len(), "digest")) };
+    let tests = if tests > 0 { format!(", {}", counted(tests, "rule test")) } else { String::new() };
     format!(
-        "ok: {}, {}, {}{resting}{digests}",
+        "ok: {}, {}, {}{resting}{digests}{tests}",
         counted(config.sources.len(), "source"),
         counted(config.channels.len(), "channel"),
         counted(config.rules.rules().len(), "rule"),

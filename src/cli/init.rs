@@ -34,7 +34,14 @@ pub struct Args {
 }
 
 /// The starter rules and their tests: the repository's `rules/`.
-const RULES: &[(&str, &str)] = &[("scans.yaml", include_str!("../../rules/scans.yaml"))];
+const RULES: &[(&str, &str)] = &[
+    ("failures.yaml", include_str!("../../rules/failures.yaml")),
+    ("not-run.yaml", include_str!("../../rules/not-run.yaml")),
+    ("slow.yaml", include_str!("../../rules/slow.yaml")),
+    ("tests/failures.yaml", include_str!("../../rules/tests/failures.yaml")),
+    ("tests/not-run.yaml", include_str!("../../rules/tests/not-run.yaml")),
+    ("tests/slow.yaml", include_str!("../../rules/tests/slow.yaml")),
+];
 
 /// One file to be written.
 struct File {
@@ -72,7 +79,7 @@ fn write_all(folder: &Path) -> Result<ExitCode, String> {
     let config = folder.join("jobrelay.yaml");
     let option = if folder == Path::new(".") { String::new() } else { format!(" --config {}", config.display()) };
     print(format_args!(
-        "\nNext: set the variables of .env.example, then\n  jobrelay{option} check\n  jobrelay{option} send oncall\n  jobrelay{option} run"
+        "\nNext: set the variables of .env.example, then\n  jobrelay{option} check\n  jobrelay{option} test\n  jobrelay{option} send oncall\n  jobrelay{option} run"
     ));
     Ok(ExitCode::SUCCESS)
 }

@@ -14,6 +14,7 @@ mod progress;
 mod replay;
 mod run;
 mod send;
+mod test;
 
 use std::{path::PathBuf, process::ExitCode};
 
@@ -77,6 +78,7 @@ First steps:
   jobrelay demo            see it work, with nothing configured
   jobrelay init            write a commented config to start from
   jobrelay check           find every mistake in it
+  jobrelay test            try the rules on made-up jobs
   jobrelay preview         see every message, before anyone gets one
   jobrelay replay          see what would have been sent of late
   jobrelay send oncall     see one message arrive
@@ -118,11 +120,18 @@ enum Command {
     /// Writes jobrelay.yaml, rules/, templates/ and .env.example, and overwrites nothing.
     #[command(after_help = init::EXAMPLES)]
     Init(init::Args),
-    /// Read config, rules and templates, and report every problem with its place
+    /// Read config, rules, templates and rule tests, and report every problem with its place
     ///
     /// Exits with 1 if there is an error; warnings alone leave 0. Nothing is sent.
     #[command(after_help = check::EXAMPLES)]
     Check(check::Args),
+    /// Run rule tests: jobs played through the rules, held against what must alert
+    ///
+    /// The tests lie in rules/tests/*.yaml. A failure shows what was expected and what came of it, and for each difference the condition
+    /// that decided it. Nothing is read but the rules and the names of sources and channels: no secret need be set. Exits with 1 if a test
+    /// fails or a file has a fault.
+    #[command(after_help = test::EXAMPLES)]
+    Test(test::Args),
     /// Show every message as its readers will see it, on one page, without sending any
     ///
     /// Every template set for every kind of channel, about made-up jobs, as one HTML file that fetches nothing. It needs no config: without
@@ -190,6 +199,7 @@ pub fn main() -> ExitCode {
         Command::Demo(args) => demo::run(args),
         Command::Init(args) => init::run(&args),
         Command::Check(args) => check::run(&args, config),
+        Command::Test(args) => test::run(&args, config),
         Command::Preview(args) => preview::run(&args, config),
         Command::Send(args) => send::run(&args, config),
         Command::Explain(args) => explain::run(&args, config),

@@ -8,6 +8,7 @@ mod names;
 mod quote;
 mod report;
 mod rule_files;
+mod rules_only;
 mod secrets;
 mod service;
 mod trial;
@@ -28,7 +29,8 @@ use crate::{
 pub use digests::CHANNEL_DOWN_AFTER;
 pub use environment::ProcessEnvironment;
 pub use load::{PLACEHOLDER, load};
-pub use report::{Listed, listing, report};
+pub use report::{Listed, listing, report, told};
+pub use rules_only::{RulesOnly, load_rules};
 
 /// The whole valid config.
 #[derive(Debug)]

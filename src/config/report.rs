@@ -12,6 +12,18 @@ use crate::document::{Fault, Faults, Level};
 /// there are. Empty where there is none.
 #[must_use]
 pub fn report(faults: &Faults, colour: bool) -> String {
+    let mut out = told(faults, colour);
+    if !faults.is_empty() {
+        let counted = |n: usize, word: &str| (n > 0).then(|| format!("{n} {word}{}", if n == 1 { "" } else { "s" }));
+        let counts = [counted(faults.count(Level::Error), "error"), counted(faults.count(Level::Warning), "warning")];
+        out.push_str(&counts.into_iter().flatten().collect::<Vec<_>>().join(", "));
+    }
+    out
+}
+
+/// As [`report`], without the counts.
+#[must_use]
+pub fn told(faults: &Faults, colour: bool) -> String {
     let mut out = String::new();
     let mut quoter = Quoter::new(faults);
     let renderer = if colour { Renderer::styled() } else { Renderer::plain() };
@@ -23,26 +35,26 @@ pub fn report(faults: &Faults, colour: bool) -> String {
         };
         let _ = writeln!(out, "{}: {on}{}{off}: {}", place(fault), word(fault.level), plain(&fault.message));
         let hint = fault.hint.as_deref().map(plain);
+        let notes = fault.notes.iter().map(|note| plain(note));
         match quoter.quote(fault).filter(|quote| !quote.text.trim().is_empty()) {
             Some(quote) => {
                 let style = if fault.level == Level::Error { Style::ERROR } else { Style::WARNING };
                 let snippet =
                     Snippet::source(quote.text).line_start(fault.place.line).annotation(AnnotationKind::Primary.span(quote.marked));
-                let group = Group::with_level(style).element(snippet).elements(hint.map(|hint| Style::HELP.message(hint)));
+                let group = Group::with_level(style).element(snippet).elements(notes.map(|note| Style::NOTE.message(note)));
+                let group = group.elements(hint.map(|hint| Style::HELP.message(hint)));
                 let _ = writeln!(out, "{}", renderer.render(&[group]));
             }
             None => {
+                notes.for_each(|note| {
+                    let _ = writeln!(out, "  = note: {note}");
+                });
                 if let Some(hint) = hint {
                     let _ = writeln!(out, "  = help: {hint}");
                 }
             }
         }
         out.push('\n');
-    }
-    if !faults.is_empty() {
-        let counted = |n: usize, word: &str| (n > 0).then(|| format!("{n} {word}{}", if n == 1 { "" } else { "s" }));
-        let counts = [counted(faults.count(Level::Error), "error"), counted(faults.count(Level::Warning), "warning")];
-        out.push_str(&counts.into_iter().flatten().collect::<Vec<_>>().join(", "));
     }
     out
 }
@@ -62,6 +74,9 @@ pub struct Listed {
     pub message: String,
     /// What to do.
     pub hint: Option<String>,
+    /// What led to it: of a rule test, the conditions that decided.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub notes: Vec<String>,
 }
 
 /// Every fault for a program, by file and place.
@@ -74,6 +89,7 @@ pub fn listing(faults: &Faults) -> Vec<Listed> {
         level: word(fault.level),
         message: plain(&fault.message),
         hint: fault.hint.as_deref().map(plain),
+        notes: fault.notes.iter().map(|note| plain(note)).collect(),
     };
     faults.sorted().into_iter().map(listed).collect()
 }

@@ -24,13 +24,15 @@ pub struct Fault {
     pub message: String,
     /// What to do, or the nearest known name.
     pub hint: Option<String>,
+    /// What led to it, each in one line.
+    pub notes: Vec<String>,
 }
 
 impl Fault {
     /// An error at `place`.
     #[must_use]
     pub fn error(place: &Place, message: impl Into<String>) -> Self {
-        Self { level: Level::Error, place: place.clone(), message: message.into(), hint: None }
+        Self { level: Level::Error, place: place.clone(), message: message.into(), hint: None, notes: Vec::new() }
     }
 
     /// A warning at `place`.
@@ -43,6 +45,13 @@ impl Fault {
     #[must_use]
     pub fn hint(mut self, hint: impl Into<String>) -> Self {
         self.hint = Some(hint.into());
+        self
+    }
+
+    /// The same fault with one more line on what led to it.
+    #[must_use]
+    pub fn note(mut self, note: impl Into<String>) -> Self {
+        self.notes.push(note.into());
         self
     }
 }
@@ -60,6 +69,15 @@ impl Faults {
     /// Adds one.
     pub fn push(&mut self, fault: Fault) {
         self.told.push(fault);
+    }
+
+    /// Adds all of another reading.
+    pub fn append(&mut self, other: Self) {
+        let Self { told, hidden, literal, broken } = other;
+        self.told.extend(told);
+        self.hidden.extend(hidden);
+        self.literal.extend(literal);
+        self.broken.extend(broken);
     }
 
     /// Adds an error at a node.

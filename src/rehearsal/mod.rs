@@ -8,6 +8,7 @@
 mod gaps;
 mod messages;
 mod past;
+pub mod rule_tests;
 mod run;
 
 #[cfg(test)]
@@ -18,7 +19,7 @@ use std::sync::Arc;
 use jiff::Timestamp;
 
 pub use messages::{Message, messages};
-pub use run::{explain, run};
+pub use run::{Explainer, run};
 
 use crate::{
     domain::{Job, Name},

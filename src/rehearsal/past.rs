@@ -8,8 +8,10 @@ use super::Course;
 use crate::domain::{Job, Name};
 
 /// All runs of one profile's jobs.
+#[derive(Debug)]
 pub struct Profile<'c> {
-    key: (&'c Name, &'c str),
+    /// Its source and name.
+    pub key: (&'c Name, &'c str),
     /// The runs, in the order in which they were given.
     pub courses: Vec<&'c Course>,
     /// Those that ended at a known time, newest first by (finished, id).

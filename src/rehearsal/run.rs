@@ -1,6 +1,6 @@
 //! The rehearsal: each profile by itself, then all of it in order of time.
 
-use std::{sync::Arc, time::Duration};
+use std::{collections::HashMap, sync::Arc, time::Duration};
 
 use jiff::Timestamp;
 
@@ -38,15 +38,27 @@ pub fn run(rules: &RuleSet, courses: &[Course], watch: &Watch) -> Vec<Event> {
     events
 }
 
-/// Every rule's verdict on one run of a job as it stands at the end of the time watched, with its reasons.
-#[must_use]
-pub fn explain(rules: &RuleSet, courses: &[Course], course: &Course, watch: &Watch) -> Vec<Explained> {
-    let job = &course.job;
-    let alike: Vec<Course> =
-        courses.iter().filter(|other| other.job.source == job.source && other.job.profile == job.profile).cloned().collect();
-    let profiles = Profile::all(&alike);
-    let past = profiles.first().map(|profile| if job.finished.is_some() { profile.before(job) } else { profile.by(watch.to) });
-    rules.explain(job, Past::new(past.unwrap_or_default()), job.finished.unwrap_or(watch.to))
+/// Says why rules match jobs, or do not.
+#[derive(Debug)]
+pub struct Explainer<'e> {
+    rules: &'e RuleSet,
+    profiles: HashMap<(&'e Name, &'e str), Profile<'e>>,
+}
+
+impl<'e> Explainer<'e> {
+    /// For these jobs.
+    #[must_use]
+    pub fn new(rules: &'e RuleSet, courses: &'e [Course]) -> Self {
+        Self { rules, profiles: Profile::all(courses).into_iter().map(|profile| (profile.key, profile)).collect() }
+    }
+
+    /// Every rule's verdict on a job as it stands at an instant, with its reasons.
+    #[must_use]
+    pub fn explain(&self, job: &Job, now: Timestamp) -> Vec<Explained> {
+        let profile = self.profiles.get(&(&job.source, job.profile.as_str()));
+        let past = profile.map(|profile| if job.finished.is_some() { profile.before(job) } else { profile.by(now) });
+        self.rules.explain(job, Past::new(past.unwrap_or_default()), job.finished.unwrap_or(now))
+    }
 }
 
 /// What the jobs of one profile are judged by.

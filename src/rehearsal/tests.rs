@@ -140,7 +140,8 @@ fn what_looks_back_sees_the_past_as_it_was_at_each_end() {
     assert_eq!(told(&run(&rules, &courses, &watch(0, 200))), expected);
     // What ended before the span is past, and counts.
     assert_eq!(told(&run(&rules, &courses, &watch(95, 200))), ["third of f at 100", "often of f at 100"]);
-    let verdicts: Vec<_> = explain(&rules, &courses, &courses[4], &watch(0, 200)).iter().map(|explained| explained.verdict).collect();
+    let verdicts: Vec<_> =
+        Explainer::new(&rules, &courses).explain(&courses[4].job, at(200)).iter().map(|explained| explained.verdict).collect();
     assert_eq!(verdicts, [Verdict::Matches, Verdict::DoesNotMatch, Verdict::Matches]);
 }
 

@@ -27,7 +27,7 @@ const LONGEST_GROUP_WAIT: Duration = Duration::from_secs(24 * 3600);
 /// fault is left out of the set.
 #[must_use]
 pub fn read(files: &[Node], known: &Known<'_>, faults: &mut Faults) -> RuleSet {
-    let (mut rules, mut told) = (Vec::new(), Vec::new());
+    let (mut rules, mut resting, mut told) = (Vec::new(), Vec::new(), Vec::new());
     let mut names: BTreeMap<String, Place> = BTreeMap::new();
     for file in files {
         let Some(mut fields) = Fields::open(file, "a mapping with the key `rules`", faults) else { continue };
@@ -40,9 +40,13 @@ pub fn read(files: &[Node], known: &Known<'_>, faults: &mut Faults) -> RuleSet {
                         let rule = rule(item, known, &mut names, &mut own);
                         let broken = own.any_error();
                         own.sorted().into_iter().cloned().for_each(|fault| faults.push(fault));
-                        if let Some((rule, true)) = rule.filter(|_| !broken) {
-                            rules.push(Arc::new(rule));
-                            told.push(version::plain(item));
+                        match rule.filter(|_| !broken) {
+                            Some((rule, true)) => {
+                                rules.push(Arc::new(rule));
+                                told.push(version::plain(item));
+                            }
+                            Some((rule, false)) => resting.push(Arc::new(rule)),
+                            None => {}
                         }
                     }
                 }
@@ -53,7 +57,7 @@ pub fn read(files: &[Node], known: &Known<'_>, faults: &mut Faults) -> RuleSet {
         }
         fields.finish(faults);
     }
-    RuleSet::new(rules, version::of(&told))
+    RuleSet::new(rules, version::of(&told)).with_resting(resting)
 }
 
 /// One rule, and whether it is enabled.

@@ -29,6 +29,7 @@ const REMEMBERED_BYTES: u64 = 8 << 20;
 #[derive(Debug)]
 pub struct RuleSet {
     rules: Vec<Arc<Rule>>,
+    resting: Vec<Arc<Rule>>,
     version: String,
     watches_running: bool,
     looks_back: bool,
@@ -113,13 +114,30 @@ impl RuleSet {
             u32::try_from(bytes).unwrap_or(u32::MAX)
         };
         let remembered = Cache::builder().max_capacity(REMEMBERED_BYTES).weigher(weight).build();
-        Self { rules, version, watches_running, looks_back, index, remembered }
+        Self { rules, resting: Vec::new(), version, watches_running, looks_back, index, remembered }
     }
 
     /// The enabled rules, in the order of the files.
     #[must_use]
     pub fn rules(&self) -> &[Arc<Rule>] {
         &self.rules
+    }
+
+    /// The rules at rest (`enabled: false`), in the order of the files. They judge nothing.
+    #[must_use]
+    pub fn resting(&self) -> &[Arc<Rule>] {
+        &self.resting
+    }
+
+    pub(super) fn with_resting(self, resting: Vec<Arc<Rule>>) -> Self {
+        Self { resting, ..self }
+    }
+
+    /// A set in which the resting rules of these names are enabled, for a trial: its version is that of this set.
+    #[must_use]
+    pub fn waking(&self, names: &[Name]) -> Self {
+        let (awake, resting): (Vec<_>, Vec<_>) = self.resting.iter().cloned().partition(|rule| names.contains(&rule.name));
+        Self::new(self.rules.iter().cloned().chain(awake).collect(), self.version.clone()).with_resting(resting)
     }
 
     /// Twelve hex digits: the same rules, however they are laid out, have the same.

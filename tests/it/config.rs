@@ -393,7 +393,7 @@ fn what_init_writes_passes_check_with_nothing_set_and_does_not_run() {
     let jobrelay = |args: &[&str]| command(folder.path()).args(args).output().unwrap();
     let init = jobrelay(&["init", "new/home"]);
     assert!(init.status.success(), "{}", text(&init.stderr));
-    for file in ["jobrelay.yaml", ".env.example", "rules/scans.yaml", "templates/README.md"] {
+    for file in ["jobrelay.yaml", ".env.example", "rules/failures.yaml", "rules/tests/failures.yaml", "templates/README.md"] {
         assert!(folder.path().join("new/home").join(file).is_file(), "{file}");
     }
     let check = jobrelay(&["--config", "new/home/jobrelay.yaml", "check"]);

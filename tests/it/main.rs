@@ -20,6 +20,7 @@ mod readme;
 mod relay;
 mod reload;
 mod replay;
+mod rule_tests;
 mod source;
 mod store;
 mod store_faults;

@@ -56,6 +56,16 @@ fn its_config_and_rules_pass_check_without_a_warning() {
 }
 
 #[test]
+fn its_rule_tests_pass() {
+    let readme = readme();
+    let home = Home::new(&yaml(&readme, "sources"), &yaml(&readme, "rules"));
+    fs::create_dir(home.path("rules/tests")).unwrap();
+    fs::write(home.path("rules/tests/readme.yaml"), yaml(&readme, "tests")).unwrap();
+    let told = home.stdout(&["test"]);
+    assert!(told.starts_with("rules/tests/readme.yaml: 3 passed in "), "{told}");
+}
+
+#[test]
 fn its_commands_and_their_options_are_known() {
     let readme = readme();
     let command =

@@ -1,0 +1,60 @@
+//! The rules without the rest: what they refer to is known by name, and no secret need be set.
+
+use std::{
+    path::{Path, PathBuf},
+    sync::Arc,
+};
+
+use super::{entries, rule_files, secrets};
+use crate::{
+    document::{Environment, Fault, Faults, Node, Place, Value, open, parse},
+    domain::Name,
+    rules::{self, Known, RuleSet},
+    template::Templates,
+};
+
+/// The rules of a config, and the names that they may refer to.
+#[derive(Debug)]
+pub struct RulesOnly {
+    /// The folder of `jobrelay.yaml`; relative paths start here.
+    pub folder: PathBuf,
+    /// Every rule, enabled or resting.
+    pub rules: Arc<RuleSet>,
+    /// The channels' names.
+    pub channels: Vec<Name>,
+    /// The sources' names.
+    pub sources: Vec<Name>,
+}
+
+/// Reads the rules beside `path`. Of the config itself the names of sources and channels are read alone: nothing of it is filled in,
+/// and what else is wrong with it is for [`super::load`] to tell. There are rules exactly when no fault is an error.
+#[must_use]
+pub fn load_rules(path: &Path, environment: &dyn Environment) -> (Option<RulesOnly>, Faults) {
+    let mut faults = Faults::default();
+    let read = read(path, environment, &mut faults);
+    (read.filter(|_| !faults.any_error()), faults)
+}
+
+fn read(path: &Path, environment: &dyn Environment, faults: &mut Faults) -> Option<RulesOnly> {
+    let folder = path.parent().unwrap_or_else(|| Path::new("")).to_owned();
+    if !path.exists() {
+        let fault = Fault::error(&Place::file(path), "there is no config file here");
+        faults.push(fault.hint("`jobrelay init` writes one to start from; `--config FILE` names another"));
+        return None;
+    }
+    let tree = open(path, faults).and_then(|source| parse(&source, faults));
+    let files = rule_files::read(&folder.join("rules"), environment, &folder, faults);
+    let tree = tree?;
+    secrets::cover(&tree, faults);
+    let (sources, channels) = (names(&tree, "sources", "source", faults), names(&tree, "channels", "channel", faults));
+    // A template that can't be used is no matter here, only what there is.
+    let sets = Templates::load(&folder.join("templates"), &mut Faults::default()).sets();
+    let known = Known { channels: &channels, sources: &sources, template_sets: &sets };
+    let rules = Arc::new(rules::read(&files, &known, faults));
+    Some(RulesOnly { folder, rules, channels, sources })
+}
+
+fn names(tree: &Node, key: &str, what: &str, faults: &mut Faults) -> Vec<Name> {
+    let part = tree.peek(key).filter(|part| !matches!(part.value, Value::Null));
+    part.map(|part| entries::named(part, what, faults)).unwrap_or_default().into_iter().map(|(_, name, _)| name).collect()
+}
