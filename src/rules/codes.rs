@@ -9,7 +9,7 @@ use crate::{
 
 use super::{
     Known,
-    condition::{Facts, Lane, Test, either, unknown},
+    condition::{Facts, Lane, Test, either, twice, unknown},
     when::When,
 };
 
@@ -117,7 +117,7 @@ pub(super) fn list(field: Field, node: &Node, faults: &mut Faults) -> Option<Vec
     let mut codes = Vec::new();
     for (item, written) in text_list(node, faults) {
         match field.parse(&written) {
-            Some(code) if codes.contains(&code) => {}
+            Some(code) if codes.contains(&code) => twice(item, field.word(), &written, faults),
             Some(code) => codes.push(code),
             None => {
                 let names = field.names();

@@ -190,6 +190,12 @@ pub(super) fn either<T: AsRef<str>>(words: impl IntoIterator<Item = T>) -> Strin
     }
 }
 
+/// A warning about a value that a list has already.
+pub(super) fn twice(item: &Node, what: &str, written: &str, faults: &mut Faults) {
+    let value = if item.filled { "the value filled in".to_owned() } else { format!("the {what} `{written}`") };
+    faults.push(crate::document::Fault::warning(&item.place, format!("{value} stands here a second time")).hint("once is enough"));
+}
+
 /// A fault about a value that is not one of the known: names the nearest, or all. What was filled in from outside is not
 /// repeated.
 pub(super) fn unknown(node: &Node, what: &str, written: &str, known: &[&str], faults: &mut Faults) {

@@ -12,7 +12,7 @@ use crate::{
 
 use super::{
     Known,
-    condition::{Facts, Lane, Test, either},
+    condition::{Facts, Lane, Test, either, twice},
     when::When,
 };
 
@@ -49,7 +49,12 @@ pub(super) fn read(node: &Node, _: &Known<'_>, faults: &mut Faults) -> Option<Bo
     let mut spans = Vec::new();
     for (item, written) in text_list(node, faults) {
         match span(&written) {
-            Ok(span) => spans.push(span),
+            Ok(span) => {
+                if spans.iter().any(|known: &Span| known.written == span.written) {
+                    twice(item, "range", &span.written, faults);
+                }
+                spans.push(span);
+            }
             Err(why) => {
                 let why = if item.filled { "the value filled in is no range of durations".to_owned() } else { why };
                 faults.push(Fault::error(&item.place, why).hint("write \"> 30m\", \">= 1h30m\", \"< 10s\", \"<= 2h\" or \"10m..1h\""));

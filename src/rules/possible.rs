@@ -95,7 +95,9 @@ impl<'t> Possible<'t> {
             most: Bound::Unbounded,
             ended: false,
         };
-        all.within(when, false)
+        let possible = all.within(when, false)?;
+        // What is counted matches the rest of the rule, and has ended.
+        (!counts(when) || !possible.never_ends()).then_some(possible)
     }
 
     /// What it may have of one of the codes.
@@ -183,15 +185,28 @@ impl<'t> Possible<'t> {
         self
     }
 
+    /// Whether only jobs that run.
+    fn never_ends(&self) -> bool {
+        let running = BTreeSet::from([State::Running.code()]);
+        matches!(self.codes(Field::State), Allowed::Only(states) if states.is_subset(&running))
+    }
+
     /// Itself, unless there can be no such job.
     fn real(self) -> Option<Self> {
-        let running = BTreeSet::from([State::Running.code()]);
-        let never_ends = matches!(self.codes(Field::State), Allowed::Only(states) if states.is_subset(&running));
         let contradiction = self.codes.iter().any(Allowed::is_empty)
             || self.sources.is_empty()
-            || (self.ended && never_ends)
+            || (self.ended && self.never_ends())
             || is_empty(self.least, self.most);
         (!contradiction).then_some(self)
+    }
+}
+
+/// Whether a job matches by a `count` only.
+fn counts(when: &When) -> bool {
+    match when {
+        When::Is(leaf) => matches!(leaf.test.lane(), Lane::Count),
+        When::All(parts) => parts.iter().any(counts),
+        When::Any(_) | When::Not(_) => false,
     }
 }
 

@@ -1,8 +1,8 @@
 //! `previous`: the state of the profile's job that ended before this one.
 
 use crate::{
-    document::{Faults, Node},
-    domain::Job,
+    document::{Fault, Faults, Node},
+    domain::{Job, State},
 };
 
 use super::{
@@ -42,5 +42,10 @@ impl Test for OneOf {
 }
 
 pub(super) fn read(node: &Node, _: &Known<'_>, faults: &mut Faults) -> Option<Box<dyn Test>> {
-    codes::list(Field::State, node, faults).map(|codes| Box::new(OneOf(codes)) as Box<dyn Test>)
+    let codes = codes::list(Field::State, node, faults)?;
+    if codes.contains(&State::Running.code()) {
+        let fault = Fault::warning(&node.place, "the job before it has ended: it is never `running`");
+        faults.push(fault.hint("leave `running` out"));
+    }
+    Some(Box::new(OneOf(codes)))
 }

@@ -9,7 +9,7 @@ use crate::{
 
 use super::{
     Known,
-    condition::{Facts, Lane, Test, either},
+    condition::{Facts, Lane, Test, either, twice},
     glob::{Folded, Glob},
     when::When,
 };
@@ -85,6 +85,9 @@ impl Patterns {
                     if half_a_regex(&pattern.written) {
                         let fault = Fault::warning(&item.place, "this begins with `/` and does not end with one, so it is read as a glob");
                         faults.push(fault.hint("a regular expression stands between two: `/^scan .*/`"));
+                    }
+                    if patterns.iter().any(|known: &Pattern| known.written == pattern.written) {
+                        twice(item, "pattern", &pattern.written, faults);
                     }
                     patterns.push(pattern);
                 }

@@ -1,6 +1,10 @@
 //! Rule files, from nodes to rules: every fault of every rule is told.
 
-use std::{collections::BTreeMap, sync::Arc, time::Duration};
+use std::{
+    collections::{BTreeMap, btree_map::Entry},
+    sync::Arc,
+    time::Duration,
+};
 
 use crate::{
     document::{Fault, Faults, Fields, Node, Place, Value, boolean, duration, text, text_list},
@@ -29,6 +33,7 @@ const LONGEST_GROUP_WAIT: Duration = Duration::from_secs(24 * 3600);
 pub fn read(files: &[Node], known: &Known<'_>, faults: &mut Faults) -> RuleSet {
     let (mut rules, mut resting, mut told) = (Vec::new(), Vec::new(), Vec::new());
     let mut names: BTreeMap<String, Place> = BTreeMap::new();
+    let mut twins = BTreeMap::new();
     for file in files {
         let Some(mut fields) = Fields::open(file, "a mapping with the key `rules`", faults) else { continue };
         if let Some(list) = fields.require("rules", faults) {
@@ -42,6 +47,7 @@ pub fn read(files: &[Node], known: &Known<'_>, faults: &mut Faults) -> RuleSet {
                         own.sorted().into_iter().cloned().for_each(|fault| faults.push(fault));
                         match rule.filter(|_| !broken) {
                             Some((rule, true)) => {
+                                tell_twin(item, &rule, &mut twins, faults);
                                 rules.push(Arc::new(rule));
                                 told.push(version::plain(item));
                             }
@@ -58,6 +64,23 @@ pub fn read(files: &[Node], known: &Known<'_>, faults: &mut Faults) -> RuleSet {
         fields.finish(faults);
     }
     RuleSet::new(rules, version::of(&told)).with_resting(resting)
+}
+
+/// Warns of a rule that asks for the same and notifies the same channels as one before it.
+fn tell_twin(node: &Node, rule: &Rule, known: &mut BTreeMap<(String, Vec<Name>), Name>, faults: &mut Faults) {
+    let Some(asked) = node.peek("when").or_else(|| node.peek("missing")) else { return };
+    let mut channels = rule.notify.clone();
+    channels.sort_unstable();
+    match known.entry((version::plain(asked), channels)) {
+        Entry::Occupied(first) => {
+            let place = node.peek("name").map_or(&node.place, |name| &name.place);
+            let message = format!("this rule asks for the same, and notifies the same, as `{}`: all is told twice", first.get());
+            faults.push(Fault::warning(place, message).hint("remove one of the two"));
+        }
+        Entry::Vacant(new) => {
+            new.insert(rule.name.clone());
+        }
+    }
 }
 
 /// One rule, and whether it is enabled.
@@ -82,6 +105,11 @@ fn rule(node: &Node, known: &Known<'_>, names: &mut BTreeMap<String, Place>, fau
                 && Possible::of(when).is_none()
             {
                 faults.push(Fault::warning(&key_of(node, "when").place, "this rule can never match: its conditions exclude each other"));
+            }
+            if when.as_ref().is_some_and(|when| !faults.any_error() && when.streak_of_all()) {
+                let fault =
+                    Fault::warning(&key_of(at, "streak").place, "this streak is of jobs that ended in any state, for the rule names none");
+                faults.push(fault.hint("name the states, as in `state: failed`"));
             }
             when.map(Trigger::When)
         }

@@ -7,7 +7,7 @@ use crate::{
 
 use super::{
     Known,
-    condition::{Facts, Lane, Test, either, unknown},
+    condition::{Facts, Lane, Test, either, twice, unknown},
     when::When,
 };
 
@@ -42,7 +42,7 @@ pub(super) fn names(node: &Node, known: &Known<'_>, faults: &mut Faults) -> Vec<
     let mut sources = Vec::new();
     for (item, written) in text_list(node, faults) {
         match known.sources.iter().find(|name| name.as_str() == written) {
-            Some(name) if sources.contains(name) => {}
+            Some(name) if sources.contains(name) => twice(item, "source", &written, faults),
             Some(name) => sources.push(name.clone()),
             None => {
                 let names: Vec<&str> = known.sources.iter().map(Name::as_str).collect();

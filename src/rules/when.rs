@@ -132,6 +132,18 @@ impl When {
         }
     }
 
+    /// Whether it has a `streak`, but no condition on the state of which one could be.
+    pub fn streak_of_all(&self) -> bool {
+        fn any(when: &When, is: &impl Fn(&Leaf) -> bool) -> bool {
+            match when {
+                When::Is(leaf) => is(leaf),
+                When::All(children) | When::Any(children) => children.iter().any(|child| any(child, is)),
+                When::Not(inner) => any(inner, is),
+            }
+        }
+        any(self, &|leaf| leaf.condition.key == "streak") && !any(self, &|leaf| matches!(leaf.test.lane(), Lane::Code(Field::State, _)))
+    }
+
     /// How much of a job's past its conditions look at, if any does.
     pub fn need(&self) -> Option<Need> {
         match self {

@@ -3,7 +3,7 @@
 use proptest::{prelude::*, sample::select};
 
 use super::*;
-use crate::rules::{Past, Rule};
+use crate::rules::{Past, Rule, Verdict};
 
 fn names(rules: &[Arc<Rule>]) -> Vec<String> {
     rules.iter().map(|rule| rule.name.to_string()).collect()
@@ -39,6 +39,20 @@ fn condition() -> impl Strategy<Value = String> {
         one_of("duration", &["'> 10m'", "'< 5m'", "5m..20m"]),
         Just("finished: { days: [thu], between: '12:00-13:00' }".to_owned()),
         Just("finished: { days: [mon] }".to_owned()),
+        select(
+            &[
+                "streak: '>= 2'",
+                "streak: '= 1'",
+                "count: { at_least: 2, within: 1h }",
+                "previous: [failed, stopped]",
+                "previous: 42",
+                "slower_than_usual: { factor: 1.5, over: 3, at_least: 1s }",
+                "expr: 'job.profile.size() > 4'",
+                "expr: 'job.duration > duration(\"10m\")'",
+                "expr: 'job.state == \"running\" || has(job.type)'",
+            ][..],
+        )
+        .prop_map(str::to_owned),
     ]
 }
 
@@ -83,16 +97,32 @@ proptest! {
             whens.iter().enumerate().map(|(n, when)| format!("  - {{ name: r{n}, when: {when}, notify: oncall }}\n")).collect();
         let (rules, faults) = read_files(&[file("r.yaml", &format!("rules:\n{}", rules.concat()))]);
         prop_assert!(!faults.any_error(), "{:?}", lines(&faults));
-        for job in &jobs {
-            let expected = names(&rules.judge_one_by_one(job, Past::none(), now()));
+        let ended: Vec<Arc<Job>> = jobs.iter().filter(|job| job.is_final() && job.finished.is_some()).cloned().map(Arc::new).collect();
+        for (at, job) in jobs.iter().enumerate() {
+            let past = Past::new(ended.get(at % (ended.len() + 1)..).unwrap_or_default());
+            let mut expected = names(&rules.judge_one_by_one(job, past, now()));
+            expected.sort();
+            let judged = || {
+                let mut judged = names(&rules.judge(job, now()));
+                let by_past = names(&rules.judge_by_past(job, past, now()));
+                assert!(by_past.is_empty() || rules.need(job).is_some(), "matched without a need: {job:?}");
+                judged.extend(by_past);
+                judged.sort();
+                judged
+            };
             // Once by the index, once by what was remembered.
-            prop_assert_eq!(names(&rules.judge(job, now())), expected.clone(), "{:?}", job);
-            prop_assert_eq!(names(&rules.judge(job, now())), expected, "{:?}", job);
+            prop_assert_eq!(judged(), expected.clone(), "{:?}", job);
+            prop_assert_eq!(judged(), expected.clone(), "{:?}", job);
+            let explained = rules.explain(job, past, now());
+            let mut reasoned: Vec<String> =
+                explained.iter().filter(|told| told.verdict == Verdict::Matches).map(|told| told.rule.name.to_string()).collect();
+            reasoned.sort();
+            prop_assert_eq!(reasoned, expected, "{:?}", job);
         }
         // What is said never to match matched nothing.
         let never: Vec<usize> = faults.sorted().iter().filter(|f| f.message.contains("never match")).map(|f| f.place.line - 2).collect();
         for job in &jobs {
-            for rule in rules.judge_one_by_one(job, Past::none(), now()) {
+            for rule in rules.judge_one_by_one(job, Past::new(&ended), now()) {
                 prop_assert!(!never.iter().any(|n| format!("r{n}") == rule.name.as_str()), "{rule:?} {job:?}");
             }
         }

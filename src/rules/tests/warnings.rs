@@ -27,6 +27,89 @@ fn a_rule_that_can_never_match_is_told() {
 }
 
 #[test]
+fn a_rule_on_running_jobs_that_asks_for_ended_ones_can_never_match() {
+    never("{ state: running, streak: 2 }", true);
+    never("{ state: running, count: { at_least: 2, within: 1d } }", true);
+    never("{ any: [{ state: running, streak: 2 }, { state: failed, not: { state: failed } }] }", true);
+    never("{ state: [running, failed], streak: 2 }", false);
+    never("{ state: [running, failed], count: { at_least: 2, within: 1d } }", false);
+    never("{ any: [{ state: running, count: { at_least: 2, within: 1d } }, { state: failed }] }", false);
+    never("{ state: running, not: { streak: 2 } }", false);
+    never("{ state: running, previous: failed, slower_than_usual: { factor: 2 } }", false);
+}
+
+#[track_caller]
+fn told(when: &str, at: &str, warning: &str) {
+    let (rules, faults) = rule(when);
+    let column = "    when: ".len() + when.rfind(at).unwrap() + 1;
+    assert_eq!(lines(&faults), [format!("r.yaml:3:{column} warning: {warning}")], "{when}");
+    assert_eq!(rules.rules().len(), 1, "a warning costs no rule");
+}
+
+#[test]
+fn a_condition_that_says_nothing_is_told() {
+    let all = "this holds for every job that the rest of the rule lets through";
+    let one = "a job is a streak of one; leave `streak` out, or ask for 2 or more";
+    for streak in ["'>= 1'", "1", "'> 0'", "'>= 0'"] {
+        told(&format!("{{ state: failed, streak: {streak} }}"), streak, &format!("{all} ({one})"));
+    }
+    let counted = "the job itself is counted; leave `count` out, or ask for 2 or more";
+    told("{ state: failed, count: { at_least: 1, within: 1d } }", "1, ", &format!("{all} ({counted})"));
+    let half =
+        "about half of all jobs take longer than the median: this calls usual ones slow (write a factor of more than 1, as in 2 or 1.5)";
+    told("{ slower_than_usual: { factor: 1 } }", "1 }", half);
+    told("{ slower_than_usual: { factor: 0.5 } }", "0.5", half);
+    told("{ previous: [failed, running] }", "[failed", "the job before it has ended: it is never `running` (leave `running` out)");
+    let any = "this streak is of jobs that ended in any state, for the rule names none (name the states, as in `state: failed`)";
+    told("{ profile: a, streak: 3 }", "streak", any);
+    for sound in [
+        "{ state: failed, streak: '= 1' }",
+        "{ state: failed, streak: 2 }",
+        "{ not: { state: finished }, streak: '< 3' }",
+        "{ any: [{ state: failed }, { state: stopped }], streak: 2 }",
+        "{ state: failed, count: { at_least: 2, within: 1d } }",
+        "{ slower_than_usual: { factor: 1.1 } }",
+    ] {
+        let (_, faults) = rule(sound);
+        assert!(faults.is_empty(), "{sound}: {:?}", lines(&faults));
+    }
+}
+
+#[test]
+fn what_stands_in_a_list_twice_is_told() {
+    let twice = |what: &str| format!("the {what} stands here a second time (once is enough)");
+    told("{ state: [failed, stopped, failed] }", "failed", &twice("state `failed`"));
+    told("{ state: [failed, 3] }", "3", &twice("state `3`"));
+    told("{ previous: [failed, failed] }", "failed", &twice("state `failed`"));
+    told("{ type: [google, google] }", "google", &twice("type `google`"));
+    told("{ source: [contoso, fabrikam, contoso] }", "contoso", &twice("source `contoso`"));
+    told("{ profile: ['a*', b, 'a*'] }", "'a*'", &twice("pattern `a*`"));
+    told("{ duration: ['> 1h', '> 1h'] }", "'> 1h'", &twice("range `> 1h`"));
+}
+
+#[test]
+fn a_rule_that_says_what_one_before_it_says_is_told() {
+    let text = "\
+rules:
+  - { name: a, when: { state: failed, profile: 'x*' }, notify: [oncall, scans] }
+  - { name: b, when: { profile: \"x*\", state: failed }, notify: [scans, oncall], severity: critical }
+  - { name: c, when: { state: failed, profile: 'x*' }, notify: oncall }
+  - { name: d, when: { state: failed, profile: 'x*' }, notify: [oncall, scans], enabled: false }
+  - { name: e, when: { state: failed, profile: 'y*' }, notify: [oncall, scans] }
+  - { name: f, missing: { profile: 'x*', every: 1d }, notify: oncall }
+  - { name: g, missing: { profile: 'x*', every: 1d }, notify: oncall }
+";
+    let (rules, faults) = read_files(&[file("r.yaml", text)]);
+    let told = |at: &str, first: &str| {
+        format!(
+            "r.yaml:{at} warning: this rule asks for the same, and notifies the same, as `{first}`: all is told twice (remove one of the two)"
+        )
+    };
+    assert_eq!(lines(&faults), [told("3:13", "a"), told("8:13", "f")]);
+    assert_eq!(rules.rules().len(), 6);
+}
+
+#[test]
 fn a_rule_that_can_match_is_not() {
     never("{}", false);
     never("{ state: failed, not: { state: finished } }", false);
