@@ -90,8 +90,8 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(300))]
     #[test]
     fn the_index_agrees_with_every_rule_asked_one_by_one(
-        whens in proptest::collection::vec(when(), 1..80),
-        jobs in proptest::collection::vec(any_job(), 1..40),
+        whens in proptest::collection::vec(when(), 1..40),
+        jobs in proptest::collection::vec(any_job(), 1..16),
     ) {
         let rules: Vec<String> =
             whens.iter().enumerate().map(|(n, when)| format!("  - {{ name: r{n}, when: {when}, notify: oncall }}\n")).collect();
