@@ -95,7 +95,7 @@ fn a_saved_response_is_replayed_with_its_limits_and_groups() {
     // The newest time in it is 09:30, when the open job had not run for two hours.
     assert_eq!(told(&replay), DAY[..10]);
     let summary = &replay["summary"];
-    assert_eq!(summary["since"], "2024-09-26T05:01:00Z");
+    assert_eq!(summary["since"], "2024-09-26T05:00:00Z");
     assert_eq!(summary["until"], "2024-09-26T09:30:00Z");
     assert_eq!((&summary["jobs"], &summary["alerts"], &summary["notifications"]), (&json!(9), &json!(8), &json!(10)));
     assert_eq!(
@@ -129,12 +129,12 @@ fn the_columns_end_with_what_it_came_to() {
     save(&home, "jobs.json", json!({ "jobs": day() }).to_string());
     let shown = home.stdout(&["replay", "--input", "jobs.json", "--show", "3"]);
     let lines: Vec<&str> = shown.lines().collect();
-    assert_eq!(lines.last(), Some(&"8 alerts in 10 messages over 4h 29m: nothing was sent"), "{shown}");
+    assert_eq!(lines.last(), Some(&"8 alerts in 10 messages over 4h 30m: nothing was sent"), "{shown}");
     for part in [
         "2024-09-26 05:01:00Z  alert  failed  oncall   f-1   failed  sites",
         "and 7 more: --show 10 lists them all",
         "nothing from: never",
-        "9 jobs from 2024-09-26 05:01:00Z to 2024-09-26 09:30:00Z",
+        "9 jobs from 2024-09-26 05:00:00Z to 2024-09-26 09:30:00Z",
     ] {
         let found = shown.split_whitespace().collect::<Vec<_>>().join(" ").contains(&part.split_whitespace().collect::<Vec<_>>().join(" "));
         assert!(found, "{part}:\n{shown}");
@@ -249,6 +249,14 @@ rules:
     let replay = home.json(&["replay", "--input", "jobs.json", "--format", "json"]);
     let alerts: Vec<String> = told(&replay).into_iter().filter(|line| !line.contains("notice")).collect();
     assert_eq!(alerts, ["05:02 alert twice oncall f-2", "05:10 alert back oncall fine"]);
+    // The last one ended at 06:08, and none until 09:30.
+    let notice = replay["notifications"].as_array().unwrap().last().unwrap();
+    assert_eq!((&notice["kind"], &notice["created"], &notice["alerts"]), (&json!("notice"), &json!("2024-09-26T07:08:00Z"), &json!(0)));
+    assert_eq!(notice["notice"]["since"], "2024-09-26T06:08:00Z");
+    assert_eq!((&replay["summary"]["notices"], &replay["summary"]["notifications"]), (&json!(1), &json!(3)));
+    let shown = home.stdout(&["replay", "--input", "jobs.json"]);
+    assert!(shown.contains("contoso: no job has come in time; the last one before ended 2024-09-26 06:08:00Z"), "{shown}");
+    assert!(shown.ends_with("2 alerts in 2 messages and 1 notice over 4h 30m: nothing was sent\n"), "{shown}");
     // What counts before the period is looked back on, and alerts no more.
     let replay = home.json(&["replay", "--input", "jobs.json", "--since", "2024-09-26T05:02:00Z", "--format", "json"]);
     assert!(told(&replay).contains(&"05:02 alert twice oncall f-2".to_owned()), "{replay}");
@@ -283,7 +291,7 @@ fn two_sets_of_rules_are_held_against_each_other() {
     }
     let shown = home.stdout(&["replay", "--input", "jobs.json", "--against", "other"]);
     let last =
-        "4 alerts more and 3 fewer than with other/jobrelay.yaml, 4 unchanged; 10 messages in place of 10, over 4h 29m: nothing was sent";
+        "4 alerts more and 3 fewer than with other/jobrelay.yaml, 4 unchanged; 10 messages in place of 10, over 4h 30m: nothing was sent";
     assert_eq!(shown.lines().last(), Some(last), "{shown}");
     assert!(shown.lines().any(|line| line.trim_start().starts_with("- ") && line.contains("sluggish")), "{shown}");
 

@@ -102,12 +102,13 @@ impl Wanted<'_> {
         let configured = self.config.sources.iter().map(|source| source.name.clone());
         let sources = configured.filter(|name| sources.contains(name)).collect();
         courses.extend(past.all());
-        let oldest = courses.iter().filter_map(|course| ended(&course.job)).min();
         let mut notes = Vec::new();
-        if let Some(oldest) = oldest.filter(|oldest| oldest.duration_since(from).as_hours() >= 24) {
+        let first_end = courses.iter().filter_map(|course| ended(&course.job)).min();
+        if let Some(oldest) = first_end.filter(|oldest| oldest.duration_since(from).as_hours() >= 24) {
             notes.push(format!("the store holds no job of this period that ended before {}", moment(oldest)));
         }
-        Ok(Jobs { courses, from, to, known_from: oldest.unwrap_or(from).max(from), sources, unreadable: 0, notes })
+        let known_from = oldest(&courses).unwrap_or(from).max(from);
+        Ok(Jobs { courses, from, to, known_from, sources, unreadable: 0, notes })
     }
 
     /// Of saved responses. The period ends with the newest time in them: that is when they were saved, as far as can be told.
@@ -193,7 +194,7 @@ impl Wanted<'_> {
         let courses: Vec<Course> = runs(sightings).into_iter().map(|(job, run)| Course { job, run, watched: true }).collect();
         let times = || courses.iter().flat_map(|course| [course.job.finished, course.job.started]).flatten();
         let to = self.until.unwrap_or_else(|| if live.is_some() { now } else { times().max().unwrap_or(now).min(now) });
-        let oldest = courses.iter().filter_map(|course| ended(&course.job).or(course.job.started)).min().unwrap_or(to).min(to);
+        let oldest = oldest(&courses).unwrap_or(to).min(to);
         let from = self.since.map_or(oldest, |since| since.before(to));
         let sources: BTreeSet<Name> = courses.iter().map(|course| course.job.source.clone()).chain(live).collect();
         Jobs { courses, from, to, known_from: oldest.max(from), sources: sources.into_iter().collect(), unreadable, notes }
@@ -203,6 +204,11 @@ impl Wanted<'_> {
 /// When a job ended; of an end without a time, its start. None while it runs.
 pub fn ended(job: &Job) -> Option<Timestamp> {
     job.finished.or(job.started).filter(|_| job.is_final())
+}
+
+/// The first time that is known of any job: what is made of jobs that run begins before their ends.
+fn oldest(courses: &[Course]) -> Option<Timestamp> {
+    courses.iter().filter_map(|course| course.job.started.or(course.job.finished)).min()
 }
 
 fn tell_faults(faults: &[String], unreadable: u64) {

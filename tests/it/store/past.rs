@@ -50,6 +50,28 @@ pub async fn the_past_is_read_back_as_far_as_it_is_asked_for(place: &dyn Place) 
     assert_eq!(past(moment(999, ""), 99, None, 99).await.len(), 11, "what runs, and what ended without a time, is in no past");
 }
 
+pub async fn history_comes_piece_by_piece_each_job_once(place: &dyn Place) {
+    let store = place.open().await;
+    let mut jobs: Vec<Job> = (0..7).map(|n| ended(&format!("Scan-{n}"), "nightly", Some(n * 10))).collect();
+    jobs.push(Job { state: State::Running, ..ended("Runs", "nightly", None) });
+    store.take_in(taken(at(0), &jobs, false)).await.unwrap();
+    store.take_in(taken(at(0), &[Job { source: "fabrikam".into(), ..ended("Scan-3", "nightly", Some(45)) }], false)).await.unwrap();
+    let beside = place.beside().await;
+    for most in 1..10 {
+        let (mut found, mut after) = (Vec::new(), None);
+        loop {
+            let piece = beside.history(at(30), after, most).await.unwrap();
+            assert!(piece.len() <= most as usize);
+            let Some((last, _)) = piece.last() else { break };
+            after = Some((last.source.clone(), last.id.clone()));
+            found.extend(piece.iter().map(|(job, run)| format!("{} {} {run}", job.source, job.id)));
+        }
+        // What ended before is left out; what runs, and what ended at that very instant, is not.
+        let expected = ["Runs", "Scan-3", "Scan-4", "Scan-5", "Scan-6"].map(|id| format!("contoso {id} 1"));
+        assert_eq!(found, [&expected[..], &["fabrikam Scan-3 1".to_owned()]].concat());
+    }
+}
+
 pub async fn what_waits_to_be_judged_comes_in_the_order_of_the_ends_and_stays_until_it_is(place: &dyn Place) {
     let store = place.open().await;
     let contoso = "contoso".into();
