@@ -19,7 +19,7 @@ use std::sync::Arc;
 use jiff::Timestamp;
 
 pub use messages::{Message, messages};
-pub use run::{Explainer, run};
+pub use run::{Explainer, run, run_telling};
 
 use crate::{
     domain::{Job, Name},

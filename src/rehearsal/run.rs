@@ -13,18 +13,32 @@ use crate::{
 /// The least step of a job's times: what begins to hold past an age holds this much later.
 const STEP: Duration = Duration::from_micros(1);
 
+/// How many runs are judged between two words on how far it has come.
+const TELL_EVERY: usize = 1_000;
+
 /// What would have happened in the time watched, in order of time; at one instant, by job and then by the rules' order.
 ///
 /// A rule raises once on each run of a job. The work grows with the jobs, times the rules that may match each.
 #[must_use]
 pub fn run(rules: &RuleSet, courses: &[Course], watch: &Watch) -> Vec<Event> {
+    run_telling(rules, courses, watch, &mut |_| {})
+}
+
+/// As [`run`], for those who wait: `judged` hears now and then how many runs of jobs are judged.
+#[must_use]
+pub fn run_telling(rules: &RuleSet, courses: &[Course], watch: &Watch, judged: &mut dyn FnMut(usize)) -> Vec<Event> {
     let ages = if rules.watches_running() { rules.turning_ages() } else { Vec::new() };
     let mut raised: Vec<Raised> = Vec::new();
     let profiles = Profile::all(courses);
+    let mut done = 0;
     for profile in &profiles {
         let stage = Stage { rules, profile, ages: &ages, watch };
         for course in &profile.courses {
             stage.play(course, &mut raised);
+            done += 1;
+            if done % TELL_EVERY == 0 {
+                judged(done);
+            }
         }
     }
     // Within one job and instant the order is that in which the rules stand: the sort is stable.

@@ -136,7 +136,8 @@ impl Reader<'_, '_> {
         match raw.get().as_bytes().first() {
             Some(b'[') if depth < LISTS => self.list(raw, depth),
             Some(b'{') => match serde_json::from_str::<Peek<'_>>(raw.get()) {
-                Ok(Peek { jobs: Some(jobs), next_link, .. }) => {
+                // In a response there are rows alone, or there would be no end to it.
+                Ok(Peek { jobs: Some(jobs), next_link, .. }) if depth <= LISTS => {
                     self.input.goes_on = next_link.is_some_and(|link| link.get().len() > "\"\"".len());
                     if jobs.get().starts_with('[') {
                         return self.list(jobs, LISTS);
@@ -367,6 +368,14 @@ mod tests {
         ] {
             let why = input(text).unwrap_err();
             assert!(why.starts_with(part), "{text}: {why}");
+        }
+    }
+
+    #[test]
+    fn what_lies_too_deep_is_a_fault_like_any_other() {
+        for (open, close) in [("[", "]"), ("{\"jobs\":[", "]}"), ("[{\"jobs\":[", "]}]")] {
+            let read = input(&format!("{}{ROW}{}", open.repeat(100_000), close.repeat(100_000))).unwrap();
+            assert_eq!((read.sightings.len(), read.unreadable), (0, 1), "{open}");
         }
     }
 

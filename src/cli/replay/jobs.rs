@@ -18,7 +18,7 @@ use super::{
 use crate::{
     app::SystemClock,
     cli::{
-        output::{moment, say},
+        output::{moment, plain, say},
         progress::Progress,
     },
     clock::Clock,
@@ -213,7 +213,7 @@ fn oldest(courses: &[Course]) -> Option<Timestamp> {
 
 fn tell_faults(faults: &[String], unreadable: u64) {
     for fault in faults {
-        say(format_args!("{fault}"));
+        say(format_args!("{}", plain(fault)));
     }
     let untold = unreadable.saturating_sub(faults.len() as u64);
     if untold > 0 {

@@ -48,8 +48,8 @@ With --against, the config in use is held against another: `more` is what only t
 other does. A rule that was renamed, or got other channels, counts as both.
 
 What it can't know: jobs that ended before the service first read the list and were no longer in it, or that storage.keep
-has let go; when a source could not be read, so that `missing` rules speak as if it always could; and how late each job was
-seen: every alert is made the moment its job ended. Alarms of running jobs are worked out from start and end. Of a saved
+has let go; all but the last run of a job that ran again; when a source could not be read, so that `missing` rules speak as if
+it always could; and how late each job was seen: every alert is made the moment its job ended. Alarms of running jobs are worked out from start and end. Of a saved
 list, the period ends with the newest time in it; --until sets another end.";
 
 /// Options of `replay`.
@@ -116,8 +116,7 @@ async fn replay(args: &Args, config: &Config, other: Option<&(String, Config)>) 
         return Err("the period ends before it begins: see --since and --until".into());
     }
     let mut play = |config: &Config| {
-        progress.tell(format_args!("judging {} jobs by {} rules", jobs.courses.len(), config.rules.rules().len()));
-        let played = Played::of(config, &jobs);
+        let played = Played::of(config, &jobs, &mut progress);
         let summary = Summary::of(&played, &jobs);
         (played, summary)
     };

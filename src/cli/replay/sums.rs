@@ -10,9 +10,10 @@ use serde::Serialize;
 
 use super::jobs::{Jobs, ended};
 use crate::{
+    cli::progress::Progress,
     config::Config,
     domain::NotificationKind,
-    rehearsal::{Event, Message, Watch, messages, run},
+    rehearsal::{Event, Message, Watch, messages, run_telling},
     rules::RuleSet,
 };
 
@@ -29,9 +30,11 @@ pub struct Played {
 impl Played {
     /// Runs them.
     #[must_use]
-    pub fn of(config: &Config, jobs: &Jobs) -> Self {
+    pub fn of(config: &Config, jobs: &Jobs, progress: &mut Progress) -> Self {
         let watch = Watch { from: jobs.known_from, to: jobs.to, sources: jobs.sources.clone() };
-        let events = run(&config.rules, &jobs.courses, &watch);
+        let all = jobs.courses.len();
+        let mut judged = |done: usize| progress.tell(format_args!("judging: {done} of {all} jobs"));
+        let events = run_telling(&config.rules, &jobs.courses, &watch, &mut judged);
         let messages = messages(&events);
         Self { rules: Arc::clone(&config.rules), events, messages }
     }
