@@ -16,6 +16,7 @@ pub mod clock;
 pub mod config;
 pub mod delivery;
 pub mod demo;
+pub mod digest;
 pub mod document;
 pub mod domain;
 pub mod failpoint;

@@ -8,13 +8,14 @@ use tokio_util::sync::CancellationToken;
 use super::{NEVER, Premises, STOP_WITHIN};
 use crate::{
     channel::{Channel, Tools},
-    config::{CHANNEL_DOWN_AFTER, ChannelConfig, Config, NoticesConfig, SourceConfig},
+    config::{CHANNEL_DOWN_AFTER, ChannelConfig, Config, DigestConfig, NoticesConfig, SourceConfig},
     delivery::Courier,
+    digest::{Plan, Scope},
     domain::Name,
     health::Topic,
     intake::{Habits, Intake, Limits},
     rules::RuleSet,
-    schedule::{MissingJobs, Notices, Patience, RollUps},
+    schedule::{Digests, MissingJobs, Notices, Patience, Planned, RollUps},
     source::Feed,
     wake::Wake,
 };
@@ -24,6 +25,7 @@ pub struct Prepared {
     sources: Vec<(SourceConfig, Arc<dyn Feed>)>,
     channels: Vec<(ChannelConfig, Arc<dyn Channel>)>,
     rules: Arc<RuleSet>,
+    digests: Vec<DigestConfig>,
     notices: Option<NoticesConfig>,
     keep: Duration,
 }
@@ -47,6 +49,7 @@ impl Prepared {
             sources: config.sources.into_iter().map(source).collect::<Result<_, _>>()?,
             channels: config.channels.into_iter().map(channel).collect::<Result<_, _>>()?,
             rules: config.rules,
+            digests: config.digests,
             notices: config.notices,
             keep: config.storage.keep,
         })
@@ -77,6 +80,7 @@ impl Shift {
         let stop = CancellationToken::new();
         let mut loops = JoinSet::new();
         let (many, rules) = (sources.len(), prepared.rules.rules().len());
+        let polled: Vec<(Name, Duration)> = prepared.sources.iter().map(|(source, _)| (source.name.clone(), source.poll_every)).collect();
         for (source, feed) in prepared.sources {
             let intake = Intake {
                 feed,
@@ -139,6 +143,9 @@ impl Shift {
             wake: Arc::clone(&wake),
         };
         loops.spawn(missing.run(stop.clone()));
+        let planned = prepared.digests.into_iter().map(|digest| planned(digest, &polled)).collect();
+        let digests = Digests { planned, store: Arc::clone(store), clock: Arc::clone(clock), wake: Arc::clone(&wake) };
+        loops.spawn(digests.run(stop.clone()));
         let roll_ups = RollUps { limits, store: Arc::clone(store), clock: Arc::clone(clock), channels, wake };
         loops.spawn(roll_ups.run(stop.clone()));
         tracing::info!(version = env!("CARGO_PKG_VERSION"), sources = many, rules, "jobrelay runs");
@@ -158,6 +165,15 @@ impl Shift {
             tracing::warn!("a send was still under way after {}s; it is tried again at the next start", STOP_WITHIN.as_secs());
             self.loops.shutdown().await;
         }
+    }
+}
+
+fn planned(digest: DigestConfig, sources: &[(Name, Duration)]) -> Planned {
+    Planned {
+        scope: Scope { name: digest.name, sources: sources.to_vec(), when: digest.when, zone: digest.timezone.clone() },
+        plan: Plan { schedule: digest.schedule, zone: digest.timezone },
+        notify: digest.notify,
+        skip_empty: digest.skip_empty,
     }
 }
 

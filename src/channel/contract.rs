@@ -85,7 +85,7 @@ pub enum Wording {
 pub enum Payload {
     /// The body of an HTTP request.
     Json(String),
-    /// The three parts of a mail.
+    /// The parts of a mail.
     Mail {
         /// One line.
         subject: String,
@@ -93,6 +93,8 @@ pub enum Payload {
         html: String,
         /// The text part, which says everything.
         text: String,
+        /// The picture that the HTML part shows under [`crate::template::PICTURE`], a PNG; none where it shows none.
+        picture: Option<Vec<u8>>,
         /// What the conversation is about: mails of one channel with the same text here are shown as one thread.
         thread: String,
     },

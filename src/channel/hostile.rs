@@ -9,9 +9,12 @@ use serde_json::json;
 use super::{Channel, Common, Kind, Payload, Tools, Wording};
 use crate::{
     document::{Faults, Fields, Source, parse},
-    domain::{Category, Job, JobType, Name, Notice, Notification, NotificationKind, RuleFacts, Severity, State},
+    domain::{
+        Category, Failing, Job, JobType, Listed, Name, Notice, Notification, NotificationKind, Recovered, RuleFacts, Severity, Slow,
+        SourceCoverage, State, Tenant, Totals,
+    },
     http::Http,
-    template::Templates,
+    template::{Templates, digests as digests_sampled},
 };
 
 /// Names that have broken relays before.
@@ -40,9 +43,47 @@ pub fn names() -> impl Strategy<Value = String> {
     ]
 }
 
-/// Any notification: alerts, roll-ups and notices.
+/// Any notification: alerts, roll-ups, notices and digests.
 pub fn notifications() -> impl Strategy<Value = Notification> {
-    prop_oneof![3 => of_alerts(), 1 => notices()]
+    prop_oneof![3 => of_alerts(), 1 => notices(), 1 => digests()]
+}
+
+/// Any digest: of one tenant or many, with any names, any numbers, and lists of any length.
+pub fn digests() -> impl Strategy<Value = Notification> {
+    let counts = (0_u64..3, 0_u64..100_000_000, 0_u64..u64::MAX / 64, 0_usize..60, 0_usize..60);
+    (prop::collection::vec(names(), 3), counts, any::<bool>(), any::<bool>()).prop_map(|(names, counts, several, late)| {
+        let (few, many, very_many, entries, others) = counts;
+        let (_, sample) = digests_sampled().swap_remove(0);
+        let mut digest = (*sample.digest.unwrap()).clone();
+        // As they are when they are kept.
+        let brief = |at: usize| names[at % names.len()].chars().take(300).collect::<String>();
+        let name = |at: usize| format!("{}{at}", brief(at)).chars().take(300).collect::<String>();
+        digest.name = brief(0);
+        (digest.several, digest.late) = (several, late);
+        digest.totals = Totals { finished: very_many, failed: many, finished_with_exception: few, ..Totals::default() };
+        let failing = digest.failing.first[0].clone();
+        let failing = |at: usize| Failing { source: brief(1), profile: name(at), totals: digest.totals, ..failing.clone() };
+        digest.failing = Listed { first: (0..entries).map(failing).collect(), more: many };
+        let tenant = |at: usize| Tenant {
+            source: name(at),
+            totals: digest.totals,
+            failing: Listed { first: (0..at % 6).map(failing).collect(), more: few },
+        };
+        digest.tenants = Listed { first: (0..others).map(tenant).collect(), more: few };
+        digest.quiet = Listed { first: (0..others).map(name).collect(), more: many };
+        let recovered = digest.recovered.first[0].clone();
+        digest.recovered.first = (0..others).map(|at| Recovered { source: brief(2), profile: name(at), ..recovered.clone() }).collect();
+        let slow = digest.slower.first[0].clone();
+        digest.slower.first =
+            (0..entries).map(|at| Slow { source: brief(1), profile: name(at), millis: very_many, ..slow.clone() }).collect();
+        digest.slowest.first = digest.slower.first.iter().take(5).cloned().collect();
+        digest.coverage.troubled.first =
+            (0..others).map(|at| SourceCoverage { source: name(at), polls: few, missed: very_many, last: None }).collect();
+        if let Some(newest) = &mut digest.coverage.newest {
+            (newest.profile, newest.source, newest.id) = (brief(0), brief(1), brief(2));
+        }
+        Notification::of_digest(Arc::new(digest), now())
+    })
 }
 
 /// Any notice.

@@ -6,6 +6,7 @@ mod email;
 mod fit;
 #[cfg(test)]
 mod hostile;
+mod picture;
 mod post;
 mod slack;
 mod teams;
@@ -14,6 +15,7 @@ mod words;
 
 pub use contract::{Channel, Common, Envelope, Kind, Payload, Rate, Settings, Tools, Wording};
 pub use fit::{Attempt, fit};
+pub use picture::picture;
 
 /// Every kind of channel. A new one is a file of its own, its line here, and its templates.
 pub const KINDS: &[Kind] = &[slack::KIND, teams::KIND, email::KIND, webhook::KIND];

@@ -112,7 +112,7 @@ impl Channel for Slack {
     }
 
     fn compose(&self, notification: &Notification, wording: &Wording, now: Timestamp) -> Result<Payload, String> {
-        fit(notification.alerts.len(), |shown| self.write(notification, shown, wording, now)).map(Payload::Json)
+        fit(notification.entries(), |shown| self.write(notification, shown, wording, now)).map(Payload::Json)
     }
 
     fn is_customised(&self, notification: &Notification) -> bool {

@@ -12,7 +12,8 @@ use crate::{
 pub fn set<'n>(common: &'n Common, notification: &'n Notification) -> &'n str {
     match notification.kind {
         // A set made for alerts has no words for what no job is in.
-        NotificationKind::Notice | NotificationKind::Digest => BuiltIn::Notice.name(),
+        NotificationKind::Notice => BuiltIn::Notice.name(),
+        NotificationKind::Digest => BuiltIn::Digest.name(),
         NotificationKind::Alert | NotificationKind::Group | NotificationKind::RollUp => {
             notification.rule.template.as_deref().unwrap_or(&common.template)
         }

@@ -5,6 +5,7 @@
 mod check;
 mod completions;
 mod demo;
+mod digest;
 mod explain;
 mod init;
 mod list;
@@ -155,6 +156,12 @@ enum Command {
     /// they would have been. With --against, the difference to another config's rules.
     #[command(after_help = replay::EXAMPLES)]
     Replay(replay::Args),
+    /// Show a digest made now, or send it
+    ///
+    /// Made of what the store holds, beside a service that may be running. One that is sent goes out at once and is not recorded: the
+    /// next one by its schedule covers the same time again. Exits with 1 if a channel did not accept it.
+    #[command(after_help = digest::EXAMPLES)]
+    Digest(digest::Args),
     /// List the jobs the store holds, newest first
     #[command(after_help = list::JOB_EXAMPLES)]
     Jobs(list::JobArgs),
@@ -204,6 +211,7 @@ pub fn main() -> ExitCode {
         Command::Send(args) => send::run(&args, config),
         Command::Explain(args) => explain::run(&args, config),
         Command::Replay(args) => replay::run(&args, config),
+        Command::Digest(args) => digest::run(&args, config),
         Command::Jobs(args) => list::jobs(&args, config),
         Command::Alerts(args) => list::alerts(&args, config),
         Command::Deliveries(args) => list::deliveries(&args, config),

@@ -81,7 +81,8 @@ async fn send(args: &Args, config: &Config) -> Result<ExitCode, String> {
     Ok(code)
 }
 
-async fn deliver(name: &Name, channel: &dyn Channel, notification: &Notification) -> Result<ExitCode, String> {
+/// Sends one message to each recipient of a channel, and prints what was answered.
+pub(super) async fn deliver(name: &Name, channel: &dyn Channel, notification: &Notification) -> Result<ExitCode, String> {
     let payload = channel.compose(notification, &Wording::Configured, SystemClock.now())?;
     let mut code = ExitCode::SUCCESS;
     for target in channel.targets() {

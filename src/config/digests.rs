@@ -1,6 +1,6 @@
 //! The parts `digests` and `notices`.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use croner::{
     Cron,
@@ -15,9 +15,6 @@ use crate::{
     domain::Name,
     rules::{self, Known, RuleSet},
 };
-
-/// Whether this version does not send digests yet: that is then told by a warning where they stand.
-pub const NOT_SENT_YET: bool = true;
 
 /// How many fields a schedule has.
 const FIELDS: usize = 5;
@@ -36,7 +33,7 @@ pub fn digest(name: &Name, node: &Node, known: &Known<'_>, faults: &mut Faults) 
     let timezone = fields.take("timezone").map_or(Some(TimeZone::UTC), |node| timezone(node, faults));
     let schedule = at.and_then(|node| schedule(node, timezone.as_ref().unwrap_or(&TimeZone::UTC), faults));
     let notify = fields.require("notify", faults).map(|node| channels(node, known.channels, faults));
-    let when = fields.take("when").map(|node| conditions(name, node, known, faults));
+    let when = fields.take("when").map(|node| Arc::new(conditions(name, node, known, faults)));
     let skip_empty = fields.take("skip_empty").map_or(Some(false), |node| boolean(node, faults));
     fields.finish(faults);
     Some(DigestConfig { name: name.clone(), schedule: schedule?, timezone: timezone?, notify: notify?, when, skip_empty: skip_empty? })
@@ -50,13 +47,6 @@ pub fn notices(node: &Node, known: &[Name], faults: &mut Faults) -> Option<Notic
     let channel_down_after = optional(&mut fields, "channel_down_after", CHANNEL_DOWN, CHANNEL_DOWN_AFTER, faults);
     fields.finish(faults);
     Some(NoticesConfig { notify: notify?, source_down_after: source_down_after?, channel_down_after: channel_down_after? })
-}
-
-/// Warns that what was read is not acted on.
-pub fn warn_if_not_sent(at: &Node, faults: &mut Faults) {
-    if NOT_SENT_YET {
-        faults.push(Fault::warning(&at.place, "this version reads `digests`, but does not send them yet"));
-    }
 }
 
 fn timezone(node: &Node, faults: &mut Faults) -> Option<TimeZone> {
@@ -110,5 +100,15 @@ fn conditions(name: &Name, when: &Node, known: &Known<'_>, faults: &mut Faults) 
     let Some(channel) = known.channels.first() else { return RuleSet::default() };
     let rule = Value::Map(vec![(word("name"), word(name)), (word("when"), when.clone()), (word("notify"), word(channel))]);
     let file = like(Value::Map(vec![(word("rules"), like(Value::List(vec![like(rule)])))]));
-    rules::read(&[file], known, faults)
+    let rules = rules::read(&[file], known, faults);
+    if rules.looks_back() {
+        faults.push(
+            Fault::error(
+                &when.place,
+                "a digest's `when` can't look at the jobs before: no `streak`, `count`, `previous` or `slower_than_usual`",
+            )
+            .hint("a digest tells by itself what failed in a row, what recovered and what was slower than usual"),
+        );
+    }
+    rules
 }

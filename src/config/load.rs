@@ -79,10 +79,12 @@ fn read(path: &Path, folder: PathBuf, environment: &dyn Environment, faults: &mu
     let notices = notices.flatten();
     // A template that its own reader has refused would be told a second time.
     if templates_are_sound {
-        let mut told: Vec<Name> = notices.iter().flat_map(|notices| notices.notify.clone()).collect();
-        told.extend(rules.rules().iter().filter(|rule| rule.missing().is_some()).flat_map(|rule| rule.notify.clone()));
+        let mut of_notices: Vec<Name> = notices.iter().flat_map(|notices| notices.notify.clone()).collect();
+        of_notices.extend(rules.rules().iter().filter(|rule| rule.missing().is_some()).flat_map(|rule| rule.notify.clone()));
+        let of_digests: Vec<Name> = digests.iter().flat_map(|digest| digest.notify.clone()).collect();
+        let told = trial::Told { notices: &of_notices, digests: &of_digests };
         let public_url = server.as_ref().and_then(|server| server.public_url.as_deref());
-        trial::run(&channels, &rules, &told, &templates, &folder, public_url, faults);
+        trial::run(&channels, &rules, told, &templates, &folder, public_url, faults);
     }
     if faults.any_error() {
         return None;
@@ -186,7 +188,6 @@ fn circles(channels: &[Channel<'_>], faults: &mut Faults) {
 
 fn read_digests(part: Option<&Node>, known: &Known<'_>, faults: &mut Faults) -> Vec<DigestConfig> {
     let Some(node) = part.filter(|node| !matches!(node.value, Value::Null)) else { return Vec::new() };
-    digests::warn_if_not_sent(node, faults);
     let named = entries::named(node, "digest", faults);
     named.iter().filter_map(|(_, name, node)| digests::digest(name, node, known, faults)).collect()
 }

@@ -101,7 +101,7 @@ pub struct DigestConfig {
     /// The channels it goes to.
     pub notify: Vec<Name>,
     /// What it is about, as a rule set of one rule; none for everything.
-    pub when: Option<RuleSet>,
+    pub when: Option<Arc<RuleSet>>,
     /// Whether a period in which nothing happened is passed over.
     pub skip_empty: bool,
 }

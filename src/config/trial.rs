@@ -10,15 +10,24 @@ use crate::{
     domain::{Name, Notification},
     http::Http,
     rules::RuleSet,
-    template::{BuiltIn, Part, Templates, notices, samples},
+    template::{BuiltIn, Part, Templates, digests, notices, samples},
 };
 
-/// Connects every channel (which does no I/O) and composes the samples in each set that can reach it; notices for those that are
-/// `told` of them.
+/// The channels that are sent what no rule sends.
+#[derive(Debug, Clone, Copy)]
+pub struct Told<'t> {
+    /// Those that get notices.
+    pub notices: &'t [Name],
+    /// Those that get digests.
+    pub digests: &'t [Name],
+}
+
+/// Connects every channel (which does no I/O) and composes the samples in each set that can reach it; notices and digests for
+/// those that are `told` of them.
 pub fn run(
     channels: &[Channel<'_>],
     rules: &RuleSet,
-    told: &[Name],
+    told: Told<'_>,
     templates: &Arc<Templates>,
     folder: &Path,
     public_url: Option<&str>,
@@ -55,7 +64,14 @@ pub fn run(
                 faults.push(Fault::error(&place, format!("the channel `{}` can't use the template set `{set}`: {why}", config.name)));
             }
         }
-        if told.contains(&config.name)
+        if told.digests.contains(&config.name)
+            && let Some((what, why)) = tried(digests(), None)
+        {
+            let set = BuiltIn::Digest.name();
+            let place = users_file(set, channel.kind, &why, templates).unwrap_or_else(|| channel.at.place.clone());
+            faults.push(Fault::error(&place, format!("the channel `{}` can't put {what} into words: {why}", config.name)));
+        }
+        if told.notices.contains(&config.name)
             && let Some((what, why)) = tried(notices(), None)
         {
             let set = BuiltIn::Notice.name();

@@ -288,11 +288,39 @@ pub struct Newest {
 }
 
 impl Digest {
+    /// What stands in for one that can't be read from the store any more.
+    #[must_use]
+    pub fn unreadable(name: &str, at: Timestamp) -> Self {
+        Self {
+            name: name.to_owned(),
+            since: at,
+            until: at,
+            due: None,
+            late: false,
+            zone: "UTC".into(),
+            part: false,
+            totals: Totals::default(),
+            before: Totals::default(),
+            categories: Vec::new(),
+            failing: Listed::default(),
+            recovered: Listed::default(),
+            slower: Listed::default(),
+            slowest: Listed::default(),
+            tenants: Listed::default(),
+            quiet: Listed::default(),
+            several: false,
+            days: Vec::new(),
+            coverage: Coverage::default(),
+            notes: vec!["What this digest said can't be read from the store any more.".into()],
+        }
+    }
+
     /// How many entries its longest list holds: a message names so many of each, or fewer where it must be short.
     #[must_use]
     pub fn entries(&self) -> usize {
+        let of_tenants = self.tenants.first.iter().map(|tenant| tenant.failing.first.len()).sum();
         let lists = [
-            self.failing.first.len(),
+            if self.several { of_tenants } else { self.failing.first.len() },
             self.recovered.first.len(),
             self.slower.first.len(),
             self.slowest.first.len(),

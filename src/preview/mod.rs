@@ -174,7 +174,7 @@ fn sort_out(faults: &Faults) -> (Broken, Option<String>) {
 }
 
 fn set(name: String, kinds: &[Kind], templates: &Templates, broken: &Broken) -> Set {
-    let scenes = if name == BuiltIn::Notice.name() { scene::of_notices() } else { scene::of_alerts() };
+    let scenes = scene::of_set(&name);
     let messages = |scene: &Scene| kinds.iter().map(|kind| message(&name, kind, scene, templates, broken)).collect();
     let scenes: Vec<(Scene, Vec<Message>)> = scenes
         .into_iter()
@@ -193,7 +193,7 @@ fn set(name: String, kinds: &[Kind], templates: &Templates, broken: &Broken) -> 
 /// What the channel would send. Where the set's words can't be used, what it sends instead.
 fn message(set: &str, kind: &Kind, scene: &Scene, templates: &Templates, broken: &Broken) -> Message {
     let mut notification = scene.notification.clone();
-    notification.rule.template = (set != BuiltIn::Notice.name()).then(|| set.to_owned());
+    notification.rule.template = BuiltIn::of_its_own(set).is_none().then(|| set.to_owned());
     let compose = |wording: &Wording| kind.live.compose(&notification, wording, scene::now());
     let unread = kind.parts().find_map(|part| {
         let fault = broken.get(&(set.to_owned(), part))?.first()?;
@@ -222,7 +222,7 @@ mod tests {
         };
         let preview = page();
         assert_eq!((preview.sets, preview.failures.len()), (BuiltIn::ALL.len(), 0), "{:?}", preview.failures);
-        assert_eq!(preview.messages, channel::KINDS.len() * (scene::of_alerts().len() + scene::of_notices().len()));
+        assert_eq!(preview.messages, channel::KINDS.len() * BuiltIn::ALL.iter().map(|set| scene::of_set(set.name()).len()).sum::<usize>());
         assert_eq!(preview.html, page().html);
     }
 }

@@ -1,5 +1,6 @@
 //! The page around the messages.
 
+use base64::{Engine as _, prelude::BASE64_STANDARD};
 use serde_json::Value;
 
 use super::{
@@ -7,7 +8,7 @@ use super::{
     html::{each, json, quoted, text},
     lower_first, slack, teams,
 };
-use crate::channel::Payload;
+use crate::{channel::Payload, template::PICTURE};
 
 /// Marks a page that this program wrote, and may write again.
 pub const MARK: &str = "<meta name=\"generator\" content=\"jobrelay preview\">";
@@ -91,14 +92,22 @@ fn cell(message: &Message, title: &str) -> String {
     )
 }
 
+/// A mail's page with the picture that is sent beside it put into it.
+fn with_picture(html: &str, picture: Option<&[u8]>) -> String {
+    picture.map_or_else(
+        || html.to_owned(),
+        |picture| html.replace(PICTURE, &format!("data:image/png;base64,{}", BASE64_STANDARD.encode(picture))),
+    )
+}
+
 fn drawn(kind: &str, payload: &Payload, title: &str) -> String {
     match payload {
-        Payload::Mail { subject, html, text: plain, .. } => format!(
+        Payload::Mail { subject, html, text: plain, picture, .. } => format!(
             "<p class=\"subject\"><span class=\"soft\">jobrelay@contoso.example</span><b>{}</b></p>\
              <iframe sandbox=\"\" title=\"Email: {title}\" srcdoc=\"{}\"></iframe>\
              <details><summary>Its text part</summary><pre class=\"plain\">{}</pre></details>",
             text(subject),
-            quoted(html),
+            quoted(&with_picture(html, picture.as_deref())),
             text(plain)
         ),
         Payload::Json(body) => match (kind, serde_json::from_str::<Value>(body)) {

@@ -1,11 +1,16 @@
 //! What is put into words: one job, a few, very many, names that mean harm, and a trouble that begins and is over.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, sync::Arc};
 
 use jiff::{SignedDuration, Timestamp};
 use serde_json::Value;
 
-use crate::domain::{Category, Job, JobType, Name, Notice, Notification, NotificationKind, RuleFacts, Severity, State, Undelivered};
+use crate::{
+    domain::{
+        Category, Failing, Job, JobType, Listed, Name, Notice, Notification, NotificationKind, RuleFacts, Severity, State, Undelivered,
+    },
+    template::{BuiltIn, digests},
+};
 
 /// One message to be shown.
 pub struct Scene {
@@ -47,8 +52,17 @@ pub fn now() -> Timestamp {
     Timestamp::from_second(1_727_330_400).unwrap_or(Timestamp::UNIX_EPOCH)
 }
 
+/// The messages that a set has words for.
+pub fn of_set(set: &str) -> Vec<Scene> {
+    match BuiltIn::of_its_own(set) {
+        Some(BuiltIn::Digest) => of_digests(),
+        Some(BuiltIn::Notice) => of_notices(),
+        Some(BuiltIn::Alert) | None => of_alerts(),
+    }
+}
+
 /// The messages that carry alerts.
-pub fn of_alerts() -> Vec<Scene> {
+fn of_alerts() -> Vec<Scene> {
     let hostile = RuleFacts {
         name: HOSTILE[0].into(),
         description: HOSTILE.join(" · "),
@@ -70,7 +84,7 @@ pub fn of_alerts() -> Vec<Scene> {
 }
 
 /// The messages about the watch itself.
-pub fn of_notices() -> Vec<Scene> {
+fn of_notices() -> Vec<Scene> {
     let begins = Notice {
         topic: "source contoso down".into(),
         title: "contoso can't be read".into(),
@@ -116,6 +130,29 @@ fn missing(like: &Notice) -> Notice {
 fn of_rule(notice: Notice) -> Notification {
     let rule = RuleFacts { name: "nightly-scan".into(), description: "The nightly scan runs every night.".into(), ..rule() };
     Notification { notice: Some(notice), total: 1, ..alerts(NotificationKind::Notice, &rule, Vec::new()) }
+}
+
+/// The digests: as `check` tries them, and one in which every name means harm.
+fn of_digests() -> Vec<Scene> {
+    let mut samples = digests().into_iter().map(|(_, notification)| notification);
+    let mut named = |title, slug| samples.next().map(|notification| scene(title, slug, notification));
+    let mut scenes: Vec<Scene> = [
+        named("Several tenants, sent late", "several"),
+        named("One source", "one"),
+        named("A period in which nothing happened", "nothing"),
+    ]
+    .into_iter()
+    .flatten()
+    .collect();
+    if let Some(digest) = scenes.get(1).and_then(|scene| scene.notification.digest.clone()) {
+        let mut digest = (*digest).clone();
+        let failing = digest.failing.first.clone();
+        let hostile = |name: &&str| failing.first().map(|one| Failing { profile: (*name).to_owned(), ..one.clone() });
+        digest.failing.first = HOSTILE.iter().filter_map(hostile).collect();
+        (digest.name, digest.recovered) = (HOSTILE[0].into(), Listed::default());
+        scenes.push(scene("Hostile names", "hostile", Notification::of_digest(Arc::new(digest), now())));
+    }
+    scenes
 }
 
 const fn scene(title: &'static str, slug: &'static str, notification: Notification) -> Scene {

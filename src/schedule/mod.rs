@@ -1,5 +1,6 @@
 //! What happens by the clock, apart from polls and deliveries.
 
+mod digests;
 mod groups;
 mod missing;
 mod notices;
@@ -7,6 +8,7 @@ mod roll_ups;
 
 use std::time::Duration;
 
+pub use digests::{Digests, Planned};
 pub use missing::MissingJobs;
 pub use notices::{Notices, Patience};
 pub use roll_ups::RollUps;

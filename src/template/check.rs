@@ -25,13 +25,17 @@ const LOOPS: usize = 3;
 
 /// What templates may name.
 static ROOT: LazyLock<Shape> = LazyLock::new(|| {
-    // Every view has each key, but a notice has no job and nothing else a notice: one of each kind is enough to know them all.
+    // Every view has each key, but only a notice has a `notice`, and so on: one of each kind is enough to know them all.
     let seen = |mut samples: Vec<(&str, Notification)>| {
         let (_, notification) = samples.swap_remove(0);
-        view(&notification, notification.alerts.len(), sample::now(), None, None)
+        view(&notification, notification.entries(), sample::now(), None, None)
     };
     let mut all = seen(sample::samples());
     all["notice"] = seen(sample::notices())["notice"].take();
+    let mut digest = seen(sample::digests());
+    for key in ["digest", "period", "totals"] {
+        all[key] = digest[key].take();
+    }
     Shape::of(&all)
 });
 

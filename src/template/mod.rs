@@ -15,6 +15,7 @@ mod part;
 mod sample;
 mod shape;
 mod steps;
+mod summary;
 mod view;
 
 use std::{
@@ -31,8 +32,9 @@ pub use engine::{RENDERED_BYTES, RenderFailure, Snippet};
 pub use files::TEMPLATE_BYTES;
 pub use inline::Inline;
 pub use part::{BuiltIn, Part};
-pub use sample::{notices, samples};
+pub use sample::{digests, notices, samples, samples_of};
 pub use steps::{LONGEST, STEPS};
+pub use summary::PICTURE;
 pub use view::{BATCH, view};
 
 /// Every template set: the built-in ones, and the user's files in their place.
@@ -64,8 +66,8 @@ impl Templates {
     pub fn load(folder: &Path, faults: &mut Faults) -> Self {
         let mut templates = Self::built_in();
         for found in files::read(folder, faults) {
-            // Notices are always in the set of their own, and nothing else is.
-            if found.set != BuiltIn::Notice.name() {
+            // Digests and notices are always in the sets of their own, and nothing else is.
+            if BuiltIn::of_its_own(&found.set).is_none() {
                 templates.sets.insert(found.set.clone());
             }
             let Some(part) = found.part else { continue };
@@ -84,9 +86,8 @@ impl Templates {
         }
         let name = engine::name(set, part);
         self.engine.put(part.landing(), &name, template, Arc::clone(&source));
-        let samples = if set == BuiltIn::Notice.name() { notices() } else { samples() };
-        for (what, notification) in samples {
-            let all = notification.alerts.len();
+        for (what, notification) in samples_of(set) {
+            let all = notification.entries();
             for (shown, link, trouble) in [(all, Some("https://jobrelay.example"), None), (0, None, Some("a line about trouble"))] {
                 let data = view(&notification, shown, sample::now(), link, trouble);
                 if let Err(fault) = self.engine.try_out(part.landing(), &name, &data, what, &source) {
@@ -127,7 +128,7 @@ impl Templates {
     /// # Errors
     /// There is no such set, or the template failed: file, line and variable, in one line.
     pub fn render(&self, set: &str, part: Part, view: &Value) -> Result<String, RenderFailure> {
-        if !self.sets.contains(set) && set != BuiltIn::Notice.name() {
+        if !self.sets.contains(set) && BuiltIn::of_its_own(set).is_none() {
             return Err(RenderFailure::Failed(format!("there is no template set `{set}`")));
         }
         match self.users_set(set, part) {

@@ -102,19 +102,22 @@ macro_rules! texts {
 pub enum BuiltIn {
     /// Alerts and roll-ups, where neither a rule nor a channel names another set.
     Alert,
+    /// Digests, always.
+    Digest,
     /// Notices, always.
     Notice,
 }
 
 impl BuiltIn {
     /// Every one.
-    pub const ALL: &'static [Self] = &[Self::Alert, Self::Notice];
+    pub const ALL: &'static [Self] = &[Self::Alert, Self::Digest, Self::Notice];
 
     /// The set's name, and its folder's.
     #[must_use]
     pub const fn name(self) -> &'static str {
         match self {
             Self::Alert => "alert",
+            Self::Digest => "digest",
             Self::Notice => "notice",
         }
     }
@@ -125,9 +128,16 @@ impl BuiltIn {
         Self::ALL.iter().copied().find(|built_in| built_in.name() == set).unwrap_or(Self::Alert)
     }
 
+    /// The set of a name, if it is one that messages of its own are always in: neither a rule nor a channel may ask for it.
+    #[must_use]
+    pub fn of_its_own(set: &str) -> Option<Self> {
+        [Self::Digest, Self::Notice].into_iter().find(|built_in| built_in.name() == set)
+    }
+
     const fn texts(self) -> [&'static str; 6] {
         match self {
             Self::Alert => texts!("alert"),
+            Self::Digest => texts!("digest"),
             Self::Notice => texts!("notice"),
         }
     }

@@ -1,11 +1,15 @@
 //! Sample notifications: what `check` renders every template with, and what `send` may send.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, sync::Arc};
 
 use jiff::{SignedDuration, Timestamp};
 use serde_json::Value;
 
-use crate::domain::{Category, Job, JobType, Name, Notice, Notification, NotificationKind, RuleFacts, Severity, State};
+use super::part::BuiltIn;
+use crate::domain::{
+    Category, CategoryTotals, Coverage, Day, Digest, Failing, Job, JobType, Listed, Name, Newest, Notice, Notification, NotificationKind,
+    Recovered, RuleFacts, Severity, Slow, SourceCoverage, State, Tenant, Totals,
+};
 
 /// The time at which samples are rendered.
 pub(super) fn now() -> Timestamp {
@@ -38,6 +42,16 @@ pub fn samples() -> Vec<(&'static str, Notification)> {
         ("a job without times, a rule without labels", notification(NotificationKind::Alert, &bare, vec![timeless], 1)),
         ("a roll-up of three jobs of five", notification(NotificationKind::RollUp, &rule, three, 5)),
     ]
+}
+
+/// What a set is tried with: messages of its own kind.
+#[must_use]
+pub fn samples_of(set: &str) -> Vec<(&'static str, Notification)> {
+    match BuiltIn::of_its_own(set) {
+        Some(BuiltIn::Digest) => digests(),
+        Some(BuiltIn::Notice) => notices(),
+        Some(BuiltIn::Alert) | None => samples(),
+    }
 }
 
 /// Notices, each with what it is in words: one that begins, one that is over, and one that knows not since when.
@@ -94,6 +108,85 @@ pub fn notices() -> Vec<(&'static str, Notification)> {
         ("a notice without a time", told(timeless)),
         ("a notice of a missing scan", of_rule(missing)),
     ]
+}
+
+/// Digests, each with what it is in words: one of several tenants in which all there is to tell happened, one of a single
+/// source, and one of a period in which nothing did.
+#[must_use]
+pub fn digests() -> Vec<(&'static str, Notification)> {
+    let several = full_digest();
+    let one = Digest { several: false, tenants: Listed::default(), quiet: Listed::default(), late: false, ..several.clone() };
+    let nothing = Digest::unreadable("weekday-morning", now());
+    let told = |digest: Digest| Notification::of_digest(Arc::new(digest), now());
+    vec![
+        ("a digest of several tenants", told(several)),
+        ("a digest of one source", told(one)),
+        ("a digest of a period without a job", told(Digest { notes: Vec::new(), ..nothing })),
+    ]
+}
+
+fn full_digest() -> Digest {
+    let (profile, source) = ("scan sharepoint sites".to_owned(), "contoso".to_owned());
+    let totals = Totals { finished: 205, failed: 3, finished_with_exception: 2, skipped: 1, stopped: 1, unknown: 0 };
+    let before = Totals { finished: 198, failed: 1, ..Totals::default() };
+    let hours = SignedDuration::from_hours;
+    let failing = Failing {
+        source: source.clone(),
+        profile: profile.clone(),
+        totals: Totals { finished: 1, failed: 3, finished_with_exception: 2, ..Totals::default() },
+        still: true,
+        streak: Some(5),
+        streak_more: false,
+        last_good: Some(now() - hours(53)),
+        last_failed: Some(now() - hours(2)),
+    };
+    let slow = Slow {
+        source: source.clone(),
+        profile: "scan exchange mailboxes".into(),
+        id: "4f9c7b1e-0000-4000-8000-000000000009".into(),
+        millis: 2_700_000,
+        usual: Some(720_000),
+    };
+    let day = |back: i64| {
+        let count = u64::try_from((back * 37) % 60 + 150).unwrap_or_default();
+        Day { at: now() - hours(24 * back + 6), finished: count, failed: u64::from(back % 4 == 0) * 3, other: u64::from(back % 9 == 0) }
+    };
+    let category = |code, totals, before| CategoryTotals { code, totals, before };
+    let recovered = Recovered { source: source.clone(), profile: "scan teams".into(), after: Some(4), at: Some(now() - hours(5)) };
+    let newest = Newest { source: source.clone(), id: slow.id.clone(), profile: profile.clone(), state: "running".into(), at: now() };
+    Digest {
+        name: "weekday-morning".into(),
+        since: now() - hours(24),
+        until: now(),
+        due: Some(now() - hours(1)),
+        late: true,
+        zone: "Europe/Zurich".into(),
+        part: false,
+        totals,
+        before,
+        categories: vec![category(Some(0), totals, before), category(None, Totals::default(), Totals { failed: 1, ..Totals::default() })],
+        failing: Listed { first: vec![failing.clone()], more: 1 },
+        recovered: Listed { first: vec![recovered], more: 0 },
+        slower: Listed { first: vec![slow.clone()], more: 2 },
+        slowest: Listed { first: vec![slow.clone(), Slow { usual: None, ..slow }], more: 3 },
+        tenants: Listed {
+            first: vec![Tenant { source: source.clone(), totals, failing: Listed { first: vec![failing], more: 1 } }],
+            more: 1,
+        },
+        quiet: Listed { first: vec!["fabrikam".into(), "tailspin".into()], more: 3 },
+        several: true,
+        days: (0..30).rev().map(day).collect(),
+        coverage: Coverage {
+            polls: 1_437,
+            missed: 3,
+            sources: 3,
+            troubled: Listed { first: vec![SourceCoverage { source, polls: 476, missed: 3, last: Some(now()) }], more: 1 },
+            jobs: totals.ended(),
+            running: 2,
+            newest: Some(newest),
+        },
+        notes: vec!["More than 20000 scan profiles: 12 jobs of the others are in the totals only.".into()],
+    }
 }
 
 fn job(number: i64, state: State) -> Job {

@@ -6,8 +6,8 @@ use std::borrow::Cow;
 use jiff::Timestamp;
 use serde_json::{Map, Value, json};
 
-use super::helpers::safe_url;
-use crate::domain::{Alert, Category, Job, JobType, JobView, Notification, NotificationKind, RuleFacts, Severity, State};
+use super::{helpers::safe_url, summary};
+use crate::domain::{Alert, Category, Digest, Job, JobType, JobView, Notification, NotificationKind, RuleFacts, Severity, State};
 
 /// How many jobs one of the `batches` holds: of ordinary length, their lines fill about half of a text of Slack's.
 pub const BATCH: usize = 10;
@@ -21,7 +21,8 @@ pub const BATCH: usize = 10;
 ///   still running") for people; times are RFC 3339 in UTC, `duration` is seconds (of a running job, its age)
 /// - `batches`: the jobs shown in lists of [`BATCH`], for channels that take text in pieces
 /// - `count` (all), `left_out` (all less those shown), `rolled_up`
-/// - `period`, `totals`: null, but in a digest
+/// - `period`, `totals`, `digest`: null, but in a digest: see [`summary`]. Its lists name at most `shown` entries each, and `count`
+///   is how many jobs ended
 /// - `notice`: null, but in a notice: `topic title text severity over since lasted rule`, where `rule` is the name of the rule that a
 ///   job is missing for, and null in a notice about the watch itself (then the `rule` above is no rule's), `since` may be null and `lasted` is
 ///   how many seconds it has lasted or, once it is over, did; the `severity` above is then that of the notice, or, in green,
@@ -30,10 +31,16 @@ pub const BATCH: usize = 10;
 /// - `undelivered`: on a fallback, a line that says which channel could not be told and what it answered
 #[must_use]
 pub fn view(notification: &Notification, shown: usize, now: Timestamp, public_url: Option<&str>, trouble: Option<&str>) -> Value {
-    let shown = shown.min(notification.alerts.len());
+    let (entries, shown) = (shown, shown.min(notification.alerts.len()));
     let jobs: Vec<Value> = notification.alerts[..shown].iter().map(|alert| job(alert, now)).collect();
     let notice = (notification.kind == NotificationKind::Notice).then(|| notice(notification, now));
-    let count = if notice.is_some() { 0 } else { notification.total.max(notification.alerts.len() as u64) };
+    let unreadable = || Digest::unreadable(&notification.rule.name, notification.created);
+    let digest = (notification.kind == NotificationKind::Digest).then(|| match &notification.digest {
+        Some(digest) => Cow::Borrowed(&**digest),
+        None => Cow::Owned(unreadable()),
+    });
+    let digest = digest.as_deref();
+    let carried = if notice.is_some() || digest.is_some() { 0 } else { notification.total.max(notification.alerts.len() as u64) };
     let batches: Vec<&[Value]> = jobs.chunks(BATCH).collect();
     json!({
         "rule": rule(&notification.rule),
@@ -41,11 +48,12 @@ pub fn view(notification: &Notification, shown: usize, now: Timestamp, public_ur
         "job": notification.alerts.first().map_or(Value::Null, |alert| job(alert, now)),
         "batches": batches,
         "jobs": jobs,
-        "count": count,
-        "left_out": count - shown as u64,
+        "count": digest.map_or(carried, |digest| digest.totals.ended()),
+        "left_out": carried.saturating_sub(shown as u64),
         "rolled_up": notification.kind == NotificationKind::RollUp,
-        "period": null,
-        "totals": null,
+        "period": digest.map(summary::period),
+        "totals": digest.map(summary::totals),
+        "digest": digest.map(|digest| summary::digest(digest, entries)),
         "notice": notice,
         "link": public_url.and_then(safe_url),
         "now": now,
@@ -70,6 +78,7 @@ fn severity(notification: &Notification) -> Value {
     // The colours are those of the bar beside the message; the card's are words of Adaptive Cards.
     let (label, emoji, colour, card_colour) = match severity {
         _ if notification.notice.as_ref().is_some_and(|notice| notice.over) => ("Over", "✅", "#1a7f37", "Good"),
+        Severity::Info if notification.kind == NotificationKind::Digest => ("All well", "✅", "#1a7f37", "Good"),
         Severity::Info => ("Info", "ℹ️", "#2f6fde", "Accent"),
         Severity::Warning => ("Warning", "⚠️", "#e0a100", "Warning"),
         Severity::Critical => ("Critical", "🔴", "#d1242f", "Attention"),

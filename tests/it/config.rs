@@ -211,6 +211,11 @@ fn all_mistakes_of_all_files_are_told_at_once_with_the_nearest_name() {
 fn a_digests_conditions_are_read_as_a_rules() {
     check("notify: [oncall] }\nnotices", "notify: [oncall], when: { state: faild } }\nnotices", &["15:101 unknown state `faild`"]);
     check("notify: [oncall] }\nnotices", "notify: [oncall], when: { sate: failed } }\nnotices", &["15:94 unknown key `sate`"]);
+    check(
+        "notify: [oncall] }\nnotices",
+        "notify: [oncall], when: { streak: 3, state: failed } }\nnotices",
+        &["15:92 a digest's `when` can't look at the jobs before: no `streak`, `count`, `previous` or `slower_than_usual`"],
+    );
 }
 
 #[test]

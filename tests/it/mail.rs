@@ -57,7 +57,8 @@ fn by_token(server: &Smtp, endpoint: &Sink) -> Arc<dyn Channel> {
 }
 
 async fn send(channel: &dyn Channel, key: &str, to: &str) -> Outcome {
-    let payload = Payload::Mail { subject: "Subject".into(), html: "<p>.</p>\n.\n".into(), text: ".\n".into(), thread: "one".into() };
+    let payload =
+        Payload::Mail { subject: "Subject".into(), html: "<p>.</p>\n.\n".into(), text: ".\n".into(), picture: None, thread: "one".into() };
     channel.send(&payload, Envelope { key, target: &Target(to.into()), now: noon() }).await
 }
 

@@ -11,6 +11,7 @@ mod config;
 mod crash;
 mod delivery;
 mod demo;
+mod digests;
 mod explain;
 mod mail;
 mod missing;

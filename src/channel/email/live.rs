@@ -18,10 +18,10 @@ use super::{
     verdict::{is_over, may_be_age, verdict},
 };
 use crate::{
-    channel::{Attempt, Channel, Common, Envelope, Payload, Tools, Wording, fit, words},
-    domain::{Name, Notification, Outcome, Refusal, Target, format_duration},
+    channel::{Attempt, Channel, Common, Envelope, Payload, Tools, Wording, fit, picture, words},
+    domain::{Name, Notification, NotificationKind, Outcome, Refusal, Target, format_duration},
     oauth::Tokens,
-    template::Part,
+    template::{PICTURE, Part},
 };
 
 /// The largest of a mail's two parts. Gmail cuts what it shows at 102 KB (measured by many, published by no one), and the
@@ -99,7 +99,10 @@ impl Mail {
         let Ok([subject, html, text]) = <[String; 3]>::try_from(parts) else {
             return Err("a mail has three parts".into());
         };
-        Ok(Attempt::Fits(Payload::Mail { subject: subject.trim().to_owned(), html, text, thread: thread(notification) }))
+        // A template of the user's may leave it out.
+        let shown = notification.digest.as_ref().filter(|_| html.contains(PICTURE));
+        let picture = shown.and_then(|digest| picture(&digest.days));
+        Ok(Attempt::Fits(Payload::Mail { subject: subject.trim().to_owned(), html, text, picture, thread: thread(notification) }))
     }
 
     fn late(&self) -> String {
@@ -114,7 +117,7 @@ impl Channel for Mail {
     }
 
     fn compose(&self, notification: &Notification, wording: &Wording, now: Timestamp) -> Result<Payload, String> {
-        fit(notification.alerts.len(), |shown| self.write(notification, shown, wording, now))
+        fit(notification.entries(), |shown| self.write(notification, shown, wording, now))
     }
 
     fn is_customised(&self, notification: &Notification) -> bool {
@@ -124,7 +127,7 @@ impl Channel for Mail {
 
     async fn send(&self, payload: &Payload, envelope: Envelope<'_>) -> Outcome {
         let refused = |why| Outcome::Refused { what: Refusal::Message, why };
-        let Payload::Mail { subject, html, text, thread } = payload else {
+        let Payload::Mail { subject, html, text, picture, thread } = payload else {
             return refused("this is no mail".into());
         };
         let known = self.to.iter().find(|recipient| recipient.target == *envelope.target).map(|recipient| recipient.mailbox.clone());
@@ -132,8 +135,18 @@ impl Channel for Mail {
             Ok(to) => to,
             Err(why) => return refused(format!("the recipient {why}")),
         };
-        let letter =
-            Letter { channel: &self.name, from: &self.from, to: &to, key: envelope.key, thread, subject, html, text, now: envelope.now };
+        let letter = Letter {
+            channel: &self.name,
+            from: &self.from,
+            to: &to,
+            key: envelope.key,
+            thread,
+            subject,
+            html,
+            text,
+            picture: picture.as_deref(),
+            now: envelope.now,
+        };
         let content = match letter.bytes() {
             Ok(content) => content,
             Err(why) => return refused(why),
@@ -159,10 +172,13 @@ impl Channel for Mail {
 }
 
 /// What a mail's conversation is about: one profile of one source, or, for jobs of several, the rule; a notice's topic, so that
-/// its end is shown with its beginning.
+/// its end is shown with its beginning; a digest's name.
 fn thread(notification: &Notification) -> String {
     if let Some(notice) = &notification.notice {
         return format!("notice\n{}", notice.topic);
+    }
+    if notification.kind == NotificationKind::Digest {
+        return format!("digest\n{}", notification.rule.name);
     }
     let mut profiles = notification.alerts.iter().map(|alert| (&alert.job.source, &alert.job.profile));
     match profiles.next() {
@@ -187,7 +203,7 @@ mod tests {
 
     fn composed_by(channel: &dyn Channel, notification: &Notification, wording: &Wording) -> (String, String, String, String) {
         match channel.compose(notification, wording, now()) {
-            Ok(Payload::Mail { subject, html, text, thread }) => (subject, html, text, thread),
+            Ok(Payload::Mail { subject, html, text, thread, .. }) => (subject, html, text, thread),
             other => panic!("{other:?}"),
         }
     }
@@ -319,14 +335,14 @@ mod tests {
                 prop_assert!(text.contains(" more: ") && html.contains(" more: "));
             }
             let to = &address::parse("ops@contoso.example").unwrap();
-            let letter = Letter { channel: "a", from: to, to, key: "k", thread: &thread, subject: &subject, html: &html, text: &text, now: now() };
+            let letter = Letter { channel: "a", from: to, to, key: "k", thread: &thread, subject: &subject, html: &html, text: &text, picture: None, now: now() };
             let bytes = letter.bytes().unwrap();
             let mail = MessageParser::default().parse(&bytes).unwrap();
             prop_assert_eq!(mail.html_body_count(), 1);
             prop_assert_eq!(mail.subject(), Some(subject.as_str()));
             // What the names hold adds no tag: the tags are those of the template, whose names are few.
             let tags = regex::Regex::new("<([a-zA-Z]+)").unwrap();
-            let known = ["html", "head", "meta", "title", "style", "body", "div", "table", "tr", "td", "th", "h", "p", "a", "span", "b", "br", "small"];
+            let known = ["html", "head", "meta", "title", "style", "body", "div", "table", "tr", "td", "th", "h", "p", "a", "span", "b", "br", "small", "img"];
             for tag in tags.captures_iter(&html) {
                 prop_assert!(known.contains(&&tag[1]), "{}", &tag[0]);
             }

@@ -6,11 +6,13 @@ use jiff::Timestamp;
 use lettre::{
     Message,
     message::{
-        Body, Mailbox, MultiPart, SinglePart,
+        Attachment, Body, Mailbox, MultiPart, SinglePart,
         header::{ContentTransferEncoding, ContentType, Date, HeaderName, HeaderValue},
     },
 };
 use sha2::{Digest, Sha256};
+
+use crate::template::PICTURE;
 
 /// The longest subject. Clients show some 70 characters, and a subject of a user's template may be anything.
 pub const SUBJECT_CHARS: usize = 200;
@@ -34,6 +36,8 @@ pub struct Letter<'l> {
     pub html: &'l str,
     /// The text part.
     pub text: &'l str,
+    /// The picture that the HTML part shows under [`PICTURE`], a PNG.
+    pub picture: Option<&'l [u8]>,
     /// When it is sent.
     pub now: Timestamp,
 }
@@ -52,6 +56,16 @@ impl Letter<'_> {
         let list = format!("jobrelay alerts <{}.jobrelay.{domain}>", atom(self.channel));
         // `=_` can stand in neither encoding of a body, so no body can hold its own boundary (RFC 2045, section 6.7).
         let boundary = format!("=_jobrelay_{}", digest(&[&id]));
+        let alternatives = MultiPart::alternative().boundary(boundary).singlepart(part(ContentType::TEXT_PLAIN, self.text));
+        let page = part(ContentType::TEXT_HTML, self.html);
+        let parts = match (self.picture, "image/png".parse()) {
+            (Some(picture), Ok(png)) => {
+                let shown = Attachment::new_inline(PICTURE.trim_start_matches("cid:").to_owned()).body(picture.to_vec(), png);
+                let boundary = format!("=_related_{}", digest(&[&id]));
+                alternatives.multipart(MultiPart::related().boundary(boundary).singlepart(page).singlepart(shown))
+            }
+            _ => alternatives.singlepart(page),
+        };
         let message = Message::builder()
             .header(Date::new(self.now.max(Timestamp::UNIX_EPOCH).into()))
             .from(self.from.clone())
@@ -64,12 +78,7 @@ impl Letter<'_> {
             .raw_header(header("Auto-Submitted", "auto-generated"))
             .raw_header(header("X-Auto-Response-Suppress", "OOF, AutoReply, RN, NRN, DR"))
             .raw_header(header("List-Id", &list))
-            .multipart(
-                MultiPart::alternative()
-                    .boundary(boundary)
-                    .singlepart(part(ContentType::TEXT_PLAIN, self.text))
-                    .singlepart(part(ContentType::TEXT_HTML, self.html)),
-            )
+            .multipart(parts)
             .map_err(|error| format!("can't be made a mail: {error}"))?;
         Ok(message.formatted())
     }
@@ -150,6 +159,7 @@ mod tests {
             subject: "[critical] Scan failed: scan sites (contoso)",
             html: "<p>One</p>",
             text: "One",
+            picture: None,
             now: Timestamp::from_second(1_727_330_320).unwrap(),
         }
     }
@@ -184,6 +194,27 @@ mod tests {
         assert_eq!(mail.body_html(0).unwrap(), "<p>One</p>");
         assert!(mail.message_id().unwrap().starts_with("msg_0123abc."));
         assert_eq!(mail.in_reply_to(), mail.references());
+    }
+
+    #[test]
+    fn a_picture_lies_beside_the_page_that_shows_it() {
+        let (from, to) = (mailbox("j@contoso.example"), mailbox("a@x.example"));
+        let png: Vec<u8> = (0..=255).collect();
+        let html = format!("<img src=\"{PICTURE}\">");
+        let bytes = Letter { picture: Some(&png), html: &html, ..letter(&from, &to) }.bytes().unwrap();
+        assert!(bytes.is_ascii());
+        let mail = MessageParser::default().parse(&bytes).unwrap();
+        let kinds: Vec<String> = mail
+            .parts
+            .iter()
+            .map(|part| part.content_type().unwrap())
+            .map(|kind| format!("{}/{}", kind.ctype(), kind.subtype().unwrap()))
+            .collect();
+        assert_eq!(kinds, ["multipart/alternative", "text/plain", "multipart/related", "text/html", "image/png"]);
+        let picture = &mail.parts[4];
+        assert_eq!((picture.content_id(), picture.contents()), (PICTURE.strip_prefix("cid:"), png.as_slice()));
+        assert!(picture.content_disposition().unwrap().is_inline());
+        assert_eq!((mail.body_text(0).unwrap(), mail.html_body_count()), ("One".into(), 1));
     }
 
     #[test]

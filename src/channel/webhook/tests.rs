@@ -215,6 +215,15 @@ proptest! {
             prop_assert_eq!((title, text), (Some(notice.title.as_str()), Some(notice.text.as_str())));
             return Ok(());
         }
+        if let Some(digest) = &notification.digest {
+            let (name, failing) = (body["data"]["name"].as_str(), body["data"]["failing"].as_array().unwrap());
+            prop_assert_eq!((body["type"].as_str(), name), (Some("digest"), Some(digest.name.as_str())));
+            prop_assert_eq!(body["data"]["totals"]["ended"].as_u64(), Some(digest.totals.ended()));
+            let left_out = body["data"]["failing_left_out"].as_u64().unwrap();
+            prop_assert!(digest.several || failing.len() as u64 + left_out == digest.failing.count());
+            prop_assert!(body.to_string().len() < BODY_BYTES);
+            return Ok(());
+        }
         let jobs = body["data"]["jobs"].as_array().unwrap();
         prop_assert!(!jobs.is_empty());
         for (said, alert) in jobs.iter().zip(&notification.alerts) {
