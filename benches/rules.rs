@@ -1,7 +1,7 @@
 //! Judging: what a job costs with 10, 1,000 and 10,000 rules.
 //!
 //! The rules are of the kinds that teams write, for many teams: one profile's failures, slow scans, a stuck scan, a part
-//! under `any`. A job matches a few of them at most. `known` jobs are like one met before, as nearly all are in service;
+//! under `any`; and, in a set of their own, those that look back, with an expression among them. A job matches a few of them at most. `known` jobs are like one met before, as nearly all are in service;
 //! `new` ones have a profile's name never met, so that the index answers alone.
 
 #![allow(missing_docs, clippy::unwrap_used)]
@@ -13,7 +13,7 @@ use jiff::Timestamp;
 use jobrelay::{
     document::{Faults, Node, Source, parse},
     domain::{Category, Job, JobType, Name, State},
-    rules::{Known, RuleSet, read},
+    rules::{Known, Past, RuleSet, read},
 };
 
 const SIZES: [usize; 3] = [10, 1_000, 10_000];
@@ -34,7 +34,18 @@ fn rule(n: usize) -> String {
     format!("  - {{ name: rule-{n}, when: {when}, notify: oncall }}\n")
 }
 
-fn parsed(rules: usize) -> Node {
+/// A rule that looks at the past of one team's jobs, and now and then one with an expression.
+fn rule_with_past(n: usize) -> String {
+    let when = match n % 4 {
+        0 => format!("{{ state: [failed, stopped], profile: 'team {n} *', streak: '>= 3' }}"),
+        1 => format!("{{ state: finished, profile: 'team {n} sites', slower_than_usual: {{ factor: 2, over: 20 }} }}"),
+        2 => format!("{{ state: failed, profile: 'team {n} *', count: {{ at_least: 3, within: 24h }} }}"),
+        _ => format!("{{ state: finished, profile: 'team {n} *', expr: 'job.duration > duration(\"30m\") && job.profile.size() > 10' }}"),
+    };
+    format!("  - {{ name: rule-{n}, when: {when}, notify: oncall }}\n")
+}
+
+fn parsed(rules: usize, rule: impl Fn(usize) -> String) -> Node {
     let text = format!("rules:\n{}", (0..rules).map(rule).collect::<String>());
     parse(&Arc::new(Source { path: PathBuf::from("rules.yaml"), text }), &mut Faults::default()).unwrap()
 }
@@ -75,7 +86,7 @@ fn judging(c: &mut Criterion) {
         let mut group = c.benchmark_group(format!("judge {what} jobs"));
         group.throughput(Throughput::Elements(PAGE as u64)).sample_size(20).measurement_time(Duration::from_secs(3));
         for size in SIZES {
-            let rules = compiled(&parsed(size));
+            let rules = compiled(&parsed(size, rule));
             let judge = |jobs: &[Job]| jobs.iter().map(|job| rules.judge(black_box(job), now()).len()).sum::<usize>();
             if known {
                 let jobs = page(|n| format!("team {} sites", n % 200));
@@ -94,15 +105,34 @@ fn judging(c: &mut Criterion) {
     }
 }
 
-fn loading(c: &mut Criterion) {
-    let mut group = c.benchmark_group("load");
-    group.sample_size(10).measurement_time(Duration::from_secs(3));
+fn looking_back(c: &mut Criterion) {
+    let mut group = c.benchmark_group("judge by the past");
+    group.throughput(Throughput::Elements(PAGE as u64)).sample_size(20).measurement_time(Duration::from_secs(3));
+    let jobs = page(|n| format!("team {} sites", n % 200));
+    // As a store gives it: what ended before, the newest first.
+    let past: Vec<Arc<Job>> = jobs.iter().take(100).cloned().map(Arc::new).collect();
     for size in SIZES {
-        let file = parsed(size);
-        group.bench_function(format!("{size} rules, compiled"), |b| b.iter(|| compiled(&file)));
+        let rules = compiled(&parsed(size, rule_with_past));
+        let judge = |job: &Job| {
+            let by_past = rules.need(black_box(job)).map_or(0, |_| rules.judge_by_past(job, Past::new(&past), now()).len());
+            by_past + rules.judge(job, now()).len()
+        };
+        group.bench_function(format!("{size} rules"), |b| b.iter(|| jobs.iter().map(judge).sum::<usize>()));
     }
     group.finish();
 }
 
-criterion_group!(benches, judging, loading);
+fn loading(c: &mut Criterion) {
+    let mut group = c.benchmark_group("load");
+    group.sample_size(10).measurement_time(Duration::from_secs(3));
+    for size in SIZES {
+        let file = parsed(size, rule);
+        group.bench_function(format!("{size} rules, compiled"), |b| b.iter(|| compiled(&file)));
+        let file = parsed(size, rule_with_past);
+        group.bench_function(format!("{size} rules that look back, compiled"), |b| b.iter(|| compiled(&file)));
+    }
+    group.finish();
+}
+
+criterion_group!(benches, judging, looking_back, loading);
 criterion_main!(benches);

@@ -41,6 +41,7 @@ fn a_bomb_of_a_file_takes_little_time_and_memory() {
     });
     let merges = (0..5_000).fold("a0: &a0 { x: 1 }\n".to_owned(), |text, n| format!("{text}a{0}: &a{0} {{ <<: *a{n} }}\n", n + 1));
     let regex = |pattern: &str| format!("rules:\n  - name: a\n    when: {{ profile: '/{pattern}/' }}\n    notify: [hook]\n");
+    let expression = |written: &str| format!("rules:\n  - name: a\n    when: {{ expr: '{written}' }}\n    notify: [hook]\n");
     for (name, rules) in [
         ("laughs", laughs),
         ("merges", merges),
@@ -49,6 +50,9 @@ fn a_bomb_of_a_file_takes_little_time_and_memory() {
         ("deep items", "- ".repeat(100_000)),
         ("a large regex", regex(r"\w{1000}{1000}{1000}")),
         ("a nested regex", regex(&format!("{}a{}", "(".repeat(100_000), "*)".repeat(100_000)))),
+        ("a long expression", expression(&"1+".repeat(100_000))),
+        ("a nested expression", expression(&"[".repeat(990))),
+        ("a costly expression", expression("job.extension.all(a, job.extension.all(b, job.extension.all(c, a != b)))")),
         ("a large template", "rules: []\n".to_owned()),
     ] {
         let home = Home::new(CONFIG, &rules);

@@ -125,3 +125,33 @@ fn no_expression_looks_into_what_is_too_large() {
     check("job.extension.size() > 1", &with_extension(serde_json::json!(vec![0; EXTENSION_VALUES - 1])), true);
     check("job.extension != null", &with_extension(serde_json::json!("x".repeat(9_000))), false);
 }
+
+#[derive(Clone, Default)]
+struct Log(std::sync::Arc<std::sync::Mutex<Vec<u8>>>);
+
+impl std::io::Write for Log {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        self.0.lock().unwrap().extend(bytes);
+        Ok(bytes.len())
+    }
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
+}
+
+#[test]
+fn that_there_is_no_answer_is_logged_once_for_a_rule_and_without_the_jobs_text() {
+    let log = Log::default();
+    let writer = log.clone();
+    let subscriber = tracing_subscriber::fmt().with_writer(move || writer.clone()).with_ansi(false).finish();
+    tracing::subscriber::with_default(subscriber, || {
+        let (rules, _) = rule("{ expr: 'job.extension.objects > 3' }");
+        for n in 0..5 {
+            assert!(rules.judge(&with_extension(serde_json::json!({ "objects": format!("canary{n}") })), now()).is_empty());
+        }
+    });
+    let log = String::from_utf8(log.0.lock().unwrap().clone()).unwrap();
+    assert_eq!(log.lines().count(), 1, "{log}");
+    assert!(log.contains("WARN") && log.contains("r.yaml:3:19") && log.contains("`>` can't be applied to text and a number"), "{log}");
+    assert!(!log.contains("canary"), "{log}");
+}
