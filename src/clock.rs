@@ -9,6 +9,11 @@ pub trait Clock: Send + Sync + 'static {
     /// The present instant.
     fn now(&self) -> Timestamp;
 
+    /// How long the machine has been up, its sleep counted; none where that can't be told.
+    fn up(&self) -> Option<Duration> {
+        None
+    }
+
     /// How long the machine has to wait until `wait` has passed on this clock. The same, but on a clock that runs faster or
     /// slower than the machine's (the demo's).
     fn passes_in(&self, wait: Duration) -> Duration {

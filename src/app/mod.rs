@@ -22,7 +22,7 @@ use crate::{
     metrics::Metrics,
     server::{self, Server},
     store::{
-        Store, Watches,
+        Store, Tellings, Watches,
         sqlite::{Access, Sqlite},
     },
 };
@@ -46,6 +46,12 @@ impl Clock for SystemClock {
         #[expect(clippy::disallowed_methods, reason = "this is where the clock that everything else is passed comes from")]
         Timestamp::now()
     }
+
+    fn up(&self) -> Option<Duration> {
+        // Linux counts its sleep here, and not in the clock that waits are timed by.
+        let text = std::fs::read_to_string("/proc/uptime").ok()?;
+        Duration::try_from_secs_f64(text.split_whitespace().next()?.parse().ok()?).ok()
+    }
 }
 
 /// How a running program gets another config.
@@ -61,6 +67,7 @@ pub struct Premises {
     http: Http,
     store: Arc<dyn Store>,
     watches: Arc<dyn Watches>,
+    tellings: Arc<dyn Tellings>,
     metrics: Arc<Metrics>,
     health: Arc<Health>,
     memory: Memory,
@@ -77,6 +84,7 @@ pub async fn run(config: Config, clock: Arc<dyn Clock>, stop: CancellationToken,
     let premises = Premises {
         http: Http::new()?,
         watches: Arc::<Sqlite>::clone(&store),
+        tellings: Arc::<Sqlite>::clone(&store),
         store,
         metrics: Arc::new(Metrics::new()),
         health: Arc::new(Health::default()),

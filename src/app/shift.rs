@@ -69,7 +69,7 @@ impl Shift {
     /// # Errors
     /// The store can't be read.
     pub async fn begin(prepared: Prepared, premises: &Premises) -> Result<Self, String> {
-        let Premises { store, watches, clock, metrics, health, memory, .. } = premises;
+        let Premises { store, watches, tellings, clock, metrics, health, memory, .. } = premises;
         let sources: Vec<Name> = prepared.sources.iter().map(|(source, _)| source.name.clone()).collect();
         let channels: Vec<Name> = prepared.channels.iter().map(|(channel, _)| channel.name.clone()).collect();
         let fallbacks =
@@ -126,6 +126,7 @@ impl Shift {
         let notices = Notices {
             health: Arc::clone(health),
             store: Arc::clone(store),
+            tellings: Arc::clone(tellings),
             clock: Arc::clone(clock),
             topics: Topic::all(&sources, &channels),
             notify,

@@ -9,6 +9,7 @@ mod lists;
 mod past;
 pub mod sqlite;
 mod story;
+mod tellings;
 mod watches;
 
 pub use contract::{
@@ -19,4 +20,5 @@ pub use digests::{DigestEnd, DigestState, DigestStore, EachEnded, Ended, History
 pub use lists::{AlertFilter, AlertRow, DeliveryFilter, JobFilter, JobRow};
 pub use past::{LaterQuery, Moment, PastQuery, Unjudged};
 pub use story::{Message, Raised, Sought, Stage, Stories, Story, Way};
+pub use tellings::Tellings;
 pub use watches::{LastEnd, RuleNotice, WatchChange, WatchRow, Watches};

@@ -2,33 +2,79 @@
 
 use std::collections::BTreeMap;
 
+use async_trait::async_trait;
 use jiff::Timestamp;
-use rusqlite::{Connection, OptionalExtension, params};
+use rusqlite::{Connection, params};
 
 use super::{
+    Sqlite,
     intake::{key, micros, time},
-    worker::Tx,
+    worker::{Survives, Tx},
 };
 use crate::{
     domain::{Name, Notice, NotificationKind, RuleFacts},
-    store::{OldJob, Pruned},
+    store::{OldJob, Pruned, StoreError, Tellings},
 };
 
 /// How many jobs one pruning removes: so many hold the writer for a few milliseconds, and no commit waits longer.
 const PRUNED_AT_ONCE: u32 = 200;
 
-pub fn tell(tx: &mut Tx<'_>, notice: &Notice, channels: &[Name], now: Timestamp) -> rusqlite::Result<bool> {
-    let since: Option<i64> =
-        tx.db.prepare_cached("SELECT since FROM trouble WHERE topic = ?1")?.query_row([&notice.topic], |row| row.get(0)).optional()?;
-    if notice.over != since.is_some() {
-        return Ok(false);
+#[async_trait]
+impl Tellings for Sqlite {
+    async fn tell_together(
+        &self,
+        notice: Notice,
+        topics: Vec<(String, Timestamp)>,
+        channels: Vec<Name>,
+        now: Timestamp,
+    ) -> Result<bool, StoreError> {
+        self.writer.write(Survives::PowerCut, move |tx| tell_together(tx, &notice, &topics, &channels, now)).await
     }
-    if notice.over {
-        tx.db.prepare_cached("DELETE FROM trouble WHERE topic = ?1")?.execute([&notice.topic])?;
-    } else {
-        tx.db
-            .prepare_cached("INSERT INTO trouble (topic, since) VALUES (?1, ?2)")?
-            .execute(params![notice.topic, micros(notice.since.unwrap_or(now))])?;
+
+    async fn begun(&self) -> Result<BTreeMap<String, Vec<Timestamp>>, StoreError> {
+        self.readers.read(begun).await
+    }
+}
+
+/// For how long it is known when it was told of a topic's beginnings.
+const BEGUN_KEPT_MICROS: i64 = 7 * 24 * 3_600 * 1_000_000;
+
+pub fn tell(tx: &mut Tx<'_>, notice: &Notice, channels: &[Name], now: Timestamp) -> rusqlite::Result<bool> {
+    let topic = (notice.topic.clone(), notice.since.unwrap_or(now));
+    tell_together(tx, notice, &[topic], channels, now)
+}
+
+fn tell_together(
+    tx: &mut Tx<'_>,
+    notice: &Notice,
+    topics: &[(String, Timestamp)],
+    channels: &[Name],
+    now: Timestamp,
+) -> rusqlite::Result<bool> {
+    let mut new = false;
+    for (topic, since) in topics {
+        new |= if notice.over {
+            tx.db.prepare_cached("DELETE FROM trouble WHERE topic = ?1")?.execute([topic])? > 0
+        } else {
+            let begins = tx
+                .db
+                .prepare_cached("INSERT INTO trouble (topic, since) VALUES (?1, ?2) ON CONFLICT DO NOTHING")?
+                .execute(params![topic, micros(*since)])?
+                > 0;
+            if begins {
+                // Also what a clock that was set back has left in the future.
+                tx.db
+                    .prepare_cached("DELETE FROM begun WHERE at < ?1 OR at > ?2")?
+                    .execute([micros(now).saturating_sub(BEGUN_KEPT_MICROS), micros(now)])?;
+                tx.db
+                    .prepare_cached("INSERT INTO begun (topic, at) VALUES (?1, ?2) ON CONFLICT DO NOTHING")?
+                    .execute(params![topic, micros(now)])?;
+            }
+            begins
+        };
+    }
+    if !new {
+        return Ok(false);
     }
     let json = |error: serde_json::Error| rusqlite::Error::ToSqlConversionFailure(error.into());
     let rule = RuleFacts {
@@ -62,6 +108,16 @@ pub fn tell(tx: &mut Tx<'_>, notice: &Notice, channels: &[Name], now: Timestamp)
 
 pub fn told(db: &Connection) -> rusqlite::Result<BTreeMap<String, Timestamp>> {
     db.prepare_cached("SELECT topic, since FROM trouble")?.query_map([], |row| Ok((row.get(0)?, time(row.get(1)?))))?.collect()
+}
+
+fn begun(db: &Connection) -> rusqlite::Result<BTreeMap<String, Vec<Timestamp>>> {
+    let mut begun: BTreeMap<String, Vec<Timestamp>> = BTreeMap::new();
+    let mut statement = db.prepare_cached("SELECT topic, at FROM begun ORDER BY topic, at")?;
+    for row in statement.query_map([], |row| Ok((row.get(0)?, time(row.get(1)?))))? {
+        let (topic, at) = row?;
+        begun.entry(topic).or_default().push(at);
+    }
+    Ok(begun)
 }
 
 pub fn old_jobs(db: &Connection, source: &Name, before: Timestamp, after: &OldJob, most: u32) -> rusqlite::Result<(Vec<String>, OldJob)> {

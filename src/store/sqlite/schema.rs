@@ -6,8 +6,13 @@ use crate::failpoint::{self, Point};
 
 /// Each step brings a file from version N to N + 1 in one transaction; `user_version` tells how far it has come.
 /// A step that has been released is never edited.
-const STEPS: &[&str] =
-    &[include_str!("001_first.sql"), include_str!("002_past.sql"), include_str!("003_digests.sql"), include_str!("004_watch.sql")];
+const STEPS: &[&str] = &[
+    include_str!("001_first.sql"),
+    include_str!("002_past.sql"),
+    include_str!("003_digests.sql"),
+    include_str!("004_watch.sql"),
+    include_str!("005_begun.sql"),
+];
 
 /// What can be wrong with a file's version.
 #[derive(Debug, thiserror::Error)]
