@@ -180,3 +180,46 @@ pub fn prune(tx: &Tx<'_>, source: &Name, before: Timestamp) -> rusqlite::Result<
     }
     Ok(Pruned { jobs: ids.len(), more: ids.len() == PRUNED_AT_ONCE as usize })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        domain::Severity,
+        store::{Claim, Store, sqlite::Access},
+    };
+
+    #[tokio::test]
+    async fn what_several_topics_share_is_one_message_and_each_is_known_by_itself() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = Sqlite::open(&folder.path().join("jobrelay.db"), Access::Service).unwrap();
+        let at = |second: i64| Timestamp::from_second(1_800_000_000 + second).unwrap();
+        let notice = |over| Notice {
+            topic: "sources down".into(),
+            title: String::new(),
+            text: String::new(),
+            since: None,
+            severity: Severity::Info,
+            over,
+        };
+        let tell = async |over: bool, topics: &[&str], second: i64| {
+            let topics = topics.iter().map(|topic| ((*topic).to_owned(), at(second - 5))).collect();
+            store.tell_together(notice(over), topics, vec!["a".into()], at(second)).await.unwrap()
+        };
+        let known = async || store.told().await.unwrap().into_keys().collect::<Vec<_>>();
+        assert!(tell(false, &["x", "y"], 10).await && !tell(false, &["y", "x"], 11).await);
+        assert!(tell(false, &["y", "z"], 12).await);
+        assert_eq!(known().await, ["x", "y", "z"]);
+        assert!(tell(true, &["x", "z"], 20).await && !tell(true, &["x"], 21).await);
+        assert_eq!(known().await, ["y"]);
+        let Claim::Ready(batch) = store.claim(&"a".into(), at(30), 10).await.unwrap() else { panic!("nothing was told") };
+        assert_eq!(batch.len(), 3);
+        // When each was told is known for a week, and a clock that was set back leaves nothing in the future.
+        let begun = store.begun().await.unwrap();
+        assert_eq!((&begun["x"], &begun["z"]), (&vec![at(10)], &vec![at(12)]));
+        assert!(tell(false, &["x"], -100).await);
+        assert_eq!(store.begun().await.unwrap(), BTreeMap::from([("x".to_owned(), vec![at(-100)])]));
+        assert!(tell(false, &["z"], 8 * 24 * 3_600).await);
+        assert_eq!(store.begun().await.unwrap().len(), 1);
+    }
+}

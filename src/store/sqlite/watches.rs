@@ -142,3 +142,94 @@ fn last_ends(db: &Connection, source: &Name) -> rusqlite::Result<Vec<LastEnd>> {
     }
     Ok(newest.into_values().collect())
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use super::*;
+    use crate::{
+        domain::Job,
+        store::{Intake, JobChange, Store, sqlite::Access},
+    };
+
+    fn at(second: i64) -> Timestamp {
+        Timestamp::from_second(1_800_000_000 + second).unwrap()
+    }
+
+    fn open(folder: &tempfile::TempDir) -> Sqlite {
+        Sqlite::open(&folder.path().join("jobrelay.db"), Access::Service).unwrap()
+    }
+
+    #[tokio::test]
+    async fn a_profiles_newest_end_is_found_among_jobs_that_run_were_skipped_or_tell_no_end() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = open(&folder);
+        let mut jobs = Vec::new();
+        for (profile, state, started, finished) in [
+            ("a", State::Finished, Some(0), Some(10)),
+            ("a", State::Failed, Some(5), Some(20)),
+            ("a", State::Skipped, Some(30), Some(40)),
+            ("a", State::Running, Some(50), None),
+            ("b", State::Skipped, Some(0), Some(10)),
+            ("c", State::Stopped, Some(70), None),
+            ("c", State::Finished, Some(0), Some(60)),
+            ("d", State::Skipped, Some(70), None),
+            ("", State::Unknown(9), Some(0), Some(5)),
+            ("é 'x'", State::FinishedWithException, None, Some(7)),
+        ] {
+            let job = Job {
+                source: "contoso".into(),
+                id: format!("Scan-{}", jobs.len()),
+                kind: None,
+                state,
+                started: started.map(at),
+                finished: finished.map(at),
+                profile: profile.into(),
+                category: None,
+                extension: serde_json::Value::Null,
+            };
+            jobs.push(JobChange { job: Arc::new(job), run: 1, newly_final: false, unjudged: false });
+        }
+        let intake = Intake {
+            source: "contoso".into(),
+            now: at(100),
+            jobs,
+            alerts: Vec::new(),
+            judged: Vec::new(),
+            rules_version: "".into(),
+            unreadable: Vec::new(),
+        };
+        store.take_in(intake).await.unwrap();
+        // What is given up on has no end.
+        store.give_up_on(&"contoso".into(), vec!["Scan-3".into()]).await.unwrap();
+        let ends = store.last_ends(&"contoso".into()).await.unwrap();
+        let ends: Vec<(&str, i64, &str)> =
+            ends.iter().map(|end| (end.profile.as_str(), end.at.as_second() - at(0).as_second(), end.id.as_str())).collect();
+        assert_eq!(ends, [("", 5, "Scan-8"), ("a", 20, "Scan-1"), ("c", 70, "Scan-5"), ("é 'x'", 7, "Scan-9")]);
+        assert_eq!(store.last_ends(&"fabrikam".into()).await.unwrap(), []);
+    }
+
+    #[tokio::test]
+    async fn watches_are_kept_and_dropped_over_a_restart() {
+        let folder = tempfile::tempdir().unwrap();
+        let row = |rule: &str, source: Option<&str>, told| WatchRow {
+            rule: rule.into(),
+            source: source.map(Name::from),
+            awaits: "[]".into(),
+            began: at(0),
+            last: source.map(|_| at(5)),
+            told,
+        };
+        let all = [row("a", None, Told::Nothing), row("a", Some("x"), Told::Missing(at(7))), row("b", Some("x"), Told::CannotTell(at(8)))];
+        let store = open(&folder);
+        store.keep_watch(WatchChange { put: all.to_vec(), ..WatchChange::default() }, at(9)).await.unwrap();
+        drop(store);
+        let store = open(&folder);
+        assert_eq!(store.watches().await.unwrap(), all);
+        let changed = row("b", Some("x"), Told::Nothing);
+        let drop = vec![("a".into(), None), ("a".into(), Some("x".into()))];
+        store.keep_watch(WatchChange { put: vec![changed.clone()], drop, notices: Vec::new() }, at(9)).await.unwrap();
+        assert_eq!(store.watches().await.unwrap(), [changed]);
+    }
+}
