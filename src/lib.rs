@@ -29,6 +29,7 @@ pub mod preview;
 pub mod rehearsal;
 pub mod rules;
 pub mod schedule;
+pub mod schema;
 pub mod server;
 pub mod source;
 pub mod store;

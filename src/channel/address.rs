@@ -5,12 +5,20 @@ use std::fmt;
 use reqwest::Url;
 
 use crate::{
-    document::{Fault, Faults, Fields, Node, boolean, text},
+    document::{Fault, Faults, Fields, Form, Key, Node, boolean, text},
     http::{Http, Reply, look_at, origin},
 };
 
 /// The shortest piece of a secret that is looked for in an answer; shorter ones are words such as `hook`.
 const TELLING: usize = 8;
+
+/// The keys that [`Address::read`] takes.
+pub const KEYS: &[Key] = &[
+    Key::new("url", "the whole address that messages are posted to: a secret", Form::Text, &["${HOOK_URL:-https://hooks.example.com/x}"])
+        .required(),
+    Key::new("allow_insecure", "let it be plain http elsewhere than on loopback", Form::Boolean, &["true"]),
+    Key::new("allow_private", "let it lead into your own network", Form::Boolean, &["true"]),
+];
 
 /// A valid address.
 #[derive(Clone)]

@@ -6,7 +6,7 @@ use async_trait::async_trait;
 use jiff::Timestamp;
 
 use crate::{
-    document::{Faults, Fields},
+    document::{Faults, Fields, Keys},
     domain::{Name, Notification, Outcome, Target},
     http::Http,
     template::Templates,
@@ -18,6 +18,8 @@ pub struct Kind {
     pub name: &'static str,
     /// A commented example of its settings, as `init` writes it below `channels:` (without the channel's name).
     pub example: &'static str,
+    /// The keys that are this kind's own, for the schema; what `read` takes, and nothing else.
+    pub keys: Keys,
     /// Reads the settings that are this kind's own; the keys every channel takes are read before, unknown ones told after.
     pub read: fn(&mut Fields<'_>, &mut Faults) -> Option<Box<dyn Settings>>,
 }

@@ -12,9 +12,15 @@ use async_trait::async_trait;
 use jiff::Timestamp;
 use serde_json::Value;
 
-use super::{Attempt, Channel, Common, Envelope, Kind, Payload, Rate, Settings, Tools, Wording, address::Address, fit, post::post, words};
+use super::{
+    Attempt, Channel, Common, Envelope, Kind, Payload, Rate, Settings, Tools, Wording,
+    address::{Address, KEYS},
+    fit,
+    post::post,
+    words,
+};
 use crate::{
-    document::{Faults, Fields},
+    document::{Faults, Fields, Keys},
     domain::{Name, Notification, Outcome, Refusal, Target},
     http::Reply,
     template::Part,
@@ -27,6 +33,7 @@ pub const KIND: Kind = Kind {
     example: "kind: slack\n\
               # In Slack: your app > Incoming Webhooks > Add New Webhook; the whole address is a secret.\n\
               url: ${SLACK_WEBHOOK_URL:-https://hooks.slack.com/services/replace-me}\n",
+    keys: Keys::new(&[KEYS]),
     read,
 };
 

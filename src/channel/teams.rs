@@ -13,9 +13,15 @@ use async_trait::async_trait;
 use jiff::Timestamp;
 use serde_json::Value;
 
-use super::{Attempt, Channel, Common, Envelope, Kind, Payload, Rate, Settings, Tools, Wording, address::Address, fit, post::post, words};
+use super::{
+    Attempt, Channel, Common, Envelope, Kind, Payload, Rate, Settings, Tools, Wording,
+    address::{Address, KEYS},
+    fit,
+    post::post,
+    words,
+};
 use crate::{
-    document::{Faults, Fields},
+    document::{Faults, Fields, Keys},
     domain::{Name, Notification, Outcome, Refusal, Target},
     http::Reply,
     template::Part,
@@ -27,6 +33,7 @@ pub const KIND: Kind = Kind {
     example: "kind: teams\n\
               # In Teams: the channel's menu > Workflows > \"Send webhook alerts to a channel\"; the whole address is a secret.\n\
               url: ${TEAMS_WORKFLOW_URL}\n",
+    keys: Keys::new(&[KEYS]),
     read,
 };
 

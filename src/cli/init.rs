@@ -16,6 +16,7 @@ use super::output::print;
 use crate::{
     channel,
     config::PLACEHOLDER,
+    schema::Which,
     source,
     template::{BuiltIn, Part},
 };
@@ -105,6 +106,7 @@ fn files(folder: &Path) -> Vec<File> {
         File { path: folder.join("templates/README.md"), text: TEMPLATES.to_owned(), private: false },
     ];
     let open = |path: PathBuf, text: &str| File { path, text: text.to_owned(), private: false };
+    files.extend(Which::ALL.iter().map(|which| open(folder.join("schemas").join(which.file()), &which.text())));
     files.extend(RULES.iter().map(|(name, text)| open(folder.join("rules").join(name), text)));
     for set in BuiltIn::ALL {
         let copies = folder.join("templates/.built-in").join(set.name());
@@ -115,6 +117,8 @@ fn files(folder: &Path) -> Vec<File> {
 }
 
 const HEAD: &str = "\
+# yaml-language-server: $schema=schemas/jobrelay.schema.json
+#
 # jobrelay's config: where scan jobs are read, and who is told. What is told is said in rules/, in which words in templates/.
 # `jobrelay check` finds every mistake in all of them.
 #

@@ -14,6 +14,7 @@ mod preview;
 mod progress;
 mod replay;
 mod run;
+mod schema;
 mod send;
 mod test;
 
@@ -171,6 +172,9 @@ enum Command {
     /// List deliveries, newest first, with the channel's answer; `deliveries retry` sends again
     #[command(after_help = list::DELIVERY_EXAMPLES)]
     Deliveries(list::DeliveryArgs),
+    /// Print the JSON Schema of the config file, for editors; with --rules, that of rule files
+    #[command(after_help = schema::EXAMPLES)]
+    Schema(schema::Args),
     /// Print shell completions
     #[command(after_help = completions::EXAMPLES)]
     Completions(completions::Args),
@@ -215,6 +219,7 @@ pub fn main() -> ExitCode {
         Command::Jobs(args) => list::jobs(&args, config),
         Command::Alerts(args) => list::alerts(&args, config),
         Command::Deliveries(args) => list::deliveries(&args, config),
+        Command::Schema(args) => schema::run(&args),
         Command::Completions(args) => completions::run(&args, Cli::command()),
     }
 }

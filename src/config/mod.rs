@@ -3,6 +3,7 @@
 mod digests;
 mod entries;
 mod environment;
+mod keys;
 mod load;
 mod names;
 mod quote;
@@ -28,6 +29,7 @@ use crate::{
 
 pub use digests::CHANNEL_DOWN_AFTER;
 pub use environment::ProcessEnvironment;
+pub use keys::{CHANNEL as CHANNEL_KEYS, FILE as FILE_KEYS, SOURCE as SOURCE_KEYS};
 pub use load::{PLACEHOLDER, load};
 pub use report::{Listed, listing, report, told};
 pub use rules_only::{RulesOnly, load_rules};

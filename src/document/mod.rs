@@ -8,6 +8,7 @@ mod fault;
 mod node;
 mod open;
 mod reader;
+mod shape;
 mod yaml;
 
 pub use expand::{Environment, expand};
@@ -15,4 +16,5 @@ pub use fault::{Fault, Faults, Level};
 pub use node::{FILE_BYTES, Node, Place, Source, Value};
 pub use open::{open, read_bounded};
 pub use reader::{Fields, boolean, duration, integer, near, one_or_many, text, text_list};
+pub use shape::{DURATION, DURATION_PAIR, Form, Key, Keys};
 pub use yaml::parse;

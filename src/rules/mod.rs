@@ -12,6 +12,7 @@ mod expr;
 mod finished;
 mod glob;
 mod index;
+mod keys;
 mod limiter;
 mod missing;
 mod past;
@@ -33,6 +34,7 @@ mod tests;
 
 pub use condition::{CONDITIONS, Condition};
 pub use explain::{Explained, Finding, Verdict};
+pub use keys::{FILE as FILE_KEYS, when_keys};
 pub use limiter::Limiter;
 pub use missing::{Missing, Standing, Watch};
 pub use past::{Need, PAST_MOST, Past};

@@ -17,7 +17,7 @@ use super::{
 /// How many finished jobs are asked for where nothing is said.
 const OVER: u32 = 20;
 /// The most that can be asked for.
-const OVER_MOST: u32 = PAST_MOST / LOOKED_AT;
+pub const OVER_MOST: u32 = PAST_MOST / LOOKED_AT;
 /// How many ended jobs are looked at for each finished one that is asked for: of a profile that fails more often than four
 /// times in five, fewer are found.
 const LOOKED_AT: u32 = 5;
@@ -26,7 +26,7 @@ const FEWEST: u32 = 3;
 /// Under this no job is slow where nothing is said: 20 s in place of 8 s is no one's concern.
 const FLOOR: Duration = Duration::from_secs(60);
 /// The largest factor: what is a thousand times slower than usual is so by any measure.
-const FACTOR_MOST: f64 = 1_000.0;
+pub const FACTOR_MOST: f64 = 1_000.0;
 
 #[derive(Debug)]
 struct Slower {

@@ -7,7 +7,7 @@ use jiff::Timestamp;
 
 use crate::{
     clock::Clock,
-    document::{Faults, Fields},
+    document::{Faults, Fields, Keys},
     domain::{Job, Name},
     http::Http,
     oauth::TokenError,
@@ -19,6 +19,8 @@ pub struct Kind {
     pub name: &'static str,
     /// A commented example of its settings, as `init` writes it below `sources:` (without the source's name).
     pub example: &'static str,
+    /// The keys that are this kind's own, for the schema; what `read` takes, and nothing else.
+    pub keys: Keys,
     /// Reads the settings that are this kind's own; the keys every source takes are read before, unknown ones told after.
     pub read: fn(&mut Fields<'_>, &mut Faults) -> Option<Box<dyn Settings>>,
 }

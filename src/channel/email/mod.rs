@@ -19,7 +19,7 @@ use rustls::pki_types::{CertificateDer, pem::PemObject};
 
 use super::contract::{Channel, Common, Kind, Rate, Settings, Tools};
 use crate::{
-    document::{Fault, Faults, Fields, Node, boolean, text, text_list},
+    document::{Fault, Faults, Fields, Form, Key, Keys, Node, boolean, text, text_list},
     domain::{Name, Target},
     http::tls_config_with,
     oauth::{Client, Tokens},
@@ -51,8 +51,25 @@ from: \"Scan alerts <jobrelay@contoso.example>\"
 to: [m365-admins@contoso.example]   # each in an envelope of its own
 # tls_ca: mail-ca.pem       # a private root certificate, beside the system's
 ",
+    keys: Keys::new(&[KEYS]),
     read,
 };
+
+const KEYS: &[Key] = &[
+    Key::new(
+        "smtp",
+        "the mail server: smtps://user:password@host:465, or smtp://user:password@host:587 (STARTTLS required)",
+        Form::Text,
+        &["${SMTP_URL:-smtps://user:password@mail.contoso.example:465}"],
+    )
+    .required(),
+    Key::new("from", "the sender", Form::Text, &["\"Scan alerts <jobrelay@contoso.example>\""]).required(),
+    Key::new("to", "the recipients, each in an envelope of its own", Form::OneOrMany(&Form::Text), &["[m365-admins@contoso.example]"])
+        .required(),
+    Key::new("oauth", "a token in place of the password, as Microsoft 365 wants it", Form::Mapping(&oauth::KEYS), &[]),
+    Key::new("tls_ca", "a file of private root certificates (PEM), beside the system's", Form::Text, &["mail-ca.pem"]),
+    Key::new("allow_insecure", "let it be mail without TLS elsewhere than on loopback", Form::Boolean, &["true"]),
+];
 
 #[derive(Debug)]
 struct Email {

@@ -1,7 +1,7 @@
 //! The key `oauth`: a token in place of a password, by client credentials. Microsoft 365 is closing its other way in.
 
 use crate::{
-    document::{Fault, Faults, Fields, Node, text},
+    document::{Fault, Faults, Fields, Form, Key, Keys, Node, text},
     domain::Secret,
     oauth::{Client, Proof},
 };
@@ -13,6 +13,23 @@ const ENTRA: [&str; 2] = ["https://login.microsoftonline.com/", "/oauth2/v2.0/to
 const SCOPE: &str = "https://outlook.office365.com/.default";
 /// What it must have been granted for that.
 const PERMISSION: &str = "for Exchange Online it is SMTP.SendAsApp, with an admin's consent";
+
+/// The keys of `oauth`.
+pub const KEYS: Keys = Keys {
+    lists: &[&[
+        Key::new("tenant", "the Microsoft 365 tenant, by its id or one of its domains", Form::Text, &["contoso.onmicrosoft.com"]),
+        Key::new("token_url", "where another service gives tokens", Form::Text, &["https://id.contoso.example/token"]),
+        Key::new("client_id", "the app's id", Form::Text, &["00000000-0000-0000-0000-000000000000"]).required(),
+        Key::new("client_secret", "the app's secret", Form::Text, &["${MAIL_APP_SECRET:-x}"]).required(),
+        Key::new(
+            "scope",
+            "what is asked for; Exchange Online's where nothing is said",
+            Form::Text,
+            &["https://outlook.office365.com/.default"],
+        ),
+    ]],
+    one_of: &[&["tenant", "token_url"]],
+};
 
 /// Reads `{ tenant or token_url, client_id, client_secret, scope }`.
 pub fn read(node: &Node, insecure: bool, faults: &mut Faults) -> Option<Client> {

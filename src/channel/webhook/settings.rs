@@ -7,10 +7,13 @@ use reqwest::{
     header::{HeaderName, HeaderValue},
 };
 
-use super::{Webhook, sign::Key};
+use super::{Webhook, sign};
 use crate::{
-    channel::{Channel, Common, Kind, Rate, Settings, Tools, address::Address},
-    document::{Fault, Faults, Fields, Node, text},
+    channel::{
+        Channel, Common, Kind, Rate, Settings, Tools,
+        address::{Address, KEYS},
+    },
+    document::{Fault, Faults, Fields, Form, Key, Keys, Node, text},
     domain::{Name, Secret},
     http::Reply,
     template::Inline,
@@ -29,8 +32,27 @@ pub const KIND: Kind = Kind {
               # method: PUT\n\
               # headers: { Authorization: \"Bearer ${TICKET_TOKEN}\" }\n\
               # body: '{ \"title\": \"{{rule.name}}: {{job.profile}} {{job.state_phrase}}\" }'\n",
+    keys: Keys::new(&[KEYS, OWN]),
     read,
 };
+
+/// The keys beside the address's.
+const OWN: &[Key] = &[
+    Key::new(
+        "secret",
+        "signs each request by the Standard Webhooks scheme: at least 24 characters, or whsec_ and base64",
+        Form::Text,
+        &["${TICKET_HOOK_SECRET:-0123456789abcdef01234567}"],
+    ),
+    Key::new(
+        "method",
+        "how it is sent; POST where nothing is said",
+        Form::AnyCase(|| METHODS.iter().map(|(name, _)| (*name).to_owned()).collect()),
+        &["PUT"],
+    ),
+    Key::new("headers", "headers of your own", Form::Named(&Form::Text), &["{ Authorization: \"Bearer ${TICKET_TOKEN:-x}\" }"]),
+    Key::new("body", "a template for any other JSON API", Form::Text, &["'{ \"title\": \"{{rule.name}}: {{job.profile}}\" }'"]),
+];
 
 /// No scheme publishes a rate. Ten in a second is what a small service bears, and the smallest limit that the APIs of common
 /// ticket systems publish for one client.
@@ -63,7 +85,7 @@ const HEADER_BYTES: usize = 4_096;
 #[derive(Debug)]
 pub struct WebhookSettings {
     pub(super) address: Address,
-    pub(super) secret: Option<Key>,
+    pub(super) secret: Option<sign::Key>,
     pub(super) method: Method,
     pub(super) headers: Vec<(HeaderName, Secret)>,
     pub(super) body: Option<Inline>,
@@ -76,7 +98,7 @@ impl WebhookSettings {
             // What an answer repeats of `Bearer x` may be the x alone.
             [value.expose(), value.expose().rsplit(' ').next().unwrap_or_default()]
         });
-        self.address.kept_out_of(reply, headers.chain(self.secret.iter().flat_map(Key::texts)))
+        self.address.kept_out_of(reply, headers.chain(self.secret.iter().flat_map(sign::Key::texts)))
     }
 }
 
@@ -112,10 +134,10 @@ fn read(fields: &mut Fields<'_>, faults: &mut Faults) -> Option<Box<dyn Settings
     Some(Box::new(Read(Arc::new(settings))))
 }
 
-fn key(node: &Node, faults: &mut Faults) -> Option<Key> {
+fn key(node: &Node, faults: &mut Faults) -> Option<sign::Key> {
     faults.hide(node);
     let written = text(node, faults)?;
-    match Key::read(written.trim()) {
+    match sign::Key::read(written.trim()) {
         Ok(key) => Some(key),
         Err(why) => {
             faults.push(Fault::error(&node.place, why).hint("make one with: openssl rand -base64 32"));

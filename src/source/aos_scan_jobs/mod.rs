@@ -4,6 +4,7 @@
 //! and "Use AvePoint Graph API" on learn.avepoint.com.
 
 mod feed;
+mod keys;
 mod link;
 mod page;
 mod row;
@@ -16,7 +17,7 @@ pub use page::{PageBody, read_page};
 pub use row::read as read_row;
 
 /// The kind's line in the list of sources.
-pub const KIND: super::Kind = super::Kind { name: "aos_scan_jobs", example: EXAMPLE, read: settings::read };
+pub const KIND: super::Kind = super::Kind { name: "aos_scan_jobs", example: EXAMPLE, keys: keys::KEYS, read: settings::read };
 
 const EXAMPLE: &str = "\
 kind: aos_scan_jobs

@@ -19,15 +19,15 @@ const SCOPE: &str = "autodiscovery.readwrite.all";
 /// `top` where `page_size` is not set: the service's own default.
 const PAGE_SIZE: u32 = 100;
 /// The range of `top`, by the vendor's page.
-const PAGE_SIZES: std::ops::RangeInclusive<i64> = 1..=1000;
+pub const PAGE_SIZES: std::ops::RangeInclusive<i64> = 1..=1000;
 
 /// The commercial cloud's data centres, by the vendor's page on its Graph API.
-const REGIONS: [&str; 12] = ["au", "sg", "ca", "ne", "we", "fr", "de", "jp", "kr", "ch", "uk", "us"];
+pub const REGIONS: [&str; 12] = ["au", "sg", "ca", "ne", "we", "fr", "de", "jp", "kr", "ch", "uk", "us"];
 
 /// A cloud of the vendor: its name, graph base, token URL. Only the commercial one is on the vendor's pages; the other
 /// bases are those that public client code uses.
-struct Cloud {
-    name: &'static str,
+pub struct Cloud {
+    pub name: &'static str,
     base: &'static str,
     token: &'static str,
 }
@@ -37,7 +37,7 @@ const COMMERCIAL: Cloud = Cloud {
     base: "https://graph.avepointonlineservices.com",
     token: "https://identity.avepointonlineservices.com/connect/token",
 };
-const CLOUDS: [Cloud; 4] = [
+pub const CLOUDS: [Cloud; 4] = [
     COMMERCIAL,
     Cloud {
         name: "us_government",
