@@ -2,6 +2,7 @@
 //! order.
 
 mod shift;
+mod watch;
 
 use std::{
     path::Path,
@@ -10,23 +11,25 @@ use std::{
 };
 
 use jiff::Timestamp;
-use tokio::{sync::Notify, task::JoinHandle};
+use tokio::{sync::oneshot, task::JoinHandle};
 use tokio_util::sync::CancellationToken;
 
 use crate::{
     clock::Clock,
-    config::Config,
+    config::{Config, Files, Listed},
     health::{Health, Topic},
     http::Http,
     intake::Memory,
     metrics::Metrics,
-    server::{self, Server},
+    server::{self, Outcome, Server},
     store::{
         Store, Tellings, Watches,
         sqlite::{Access, Sqlite},
     },
 };
 use shift::{Prepared, Shift};
+
+pub use crate::server::Bell;
 
 /// How long sends under way may take once the program is told to stop.
 pub const STOP_WITHIN: Duration = Duration::from_secs(10);
@@ -56,10 +59,12 @@ impl Clock for SystemClock {
 
 /// How a running program gets another config.
 pub struct Reload {
-    /// Rung when one is asked for. Rings during a reload come to one more.
-    pub asked: Arc<Notify>,
-    /// Reads the files anew; none where they are not to be used, once it has told why.
-    pub read: Arc<dyn Fn() -> Option<Config> + Send + Sync>,
+    /// Rung when one is asked for.
+    pub bell: Arc<Bell>,
+    /// The files, whose changes ring it.
+    pub files: Arc<Files>,
+    /// Reads them anew; where they are not to be used, the faults, an error at least among them, once they are logged.
+    pub read: Arc<dyn Fn() -> Result<Config, Vec<Listed>> + Send + Sync>,
 }
 
 /// What stays while configs come and go.
@@ -99,6 +104,7 @@ pub async fn run(config: Config, clock: Arc<dyn Clock>, stop: CancellationToken,
         health: Arc::clone(&premises.health),
         token: config.server.token.clone(),
         stopping: std::sync::atomic::AtomicBool::new(false),
+        bell: reload.as_ref().map(|reload| Arc::clone(&reload.bell)),
     });
     let fixed = Fixed::of(&config);
     let mut shift = Shift::begin(Prepared::new(config, &premises)?, &premises).await?;
@@ -117,13 +123,15 @@ pub async fn run(config: Config, clock: Arc<dyn Clock>, stop: CancellationToken,
             server.stopping.store(true, Ordering::Relaxed);
         }
     });
+    let watching = reload.as_ref().map(|reload| tokio::spawn(watch::watch(Arc::clone(&reload.files), Arc::clone(&reload.bell))));
     let failure = loop {
         match event(&stop, &mut shift, &*premises.store, &path, reload.as_ref()).await {
             Event::Stop => break None,
             Event::Failure(why) => break Some(why),
-            Event::Reload(reload) => match prepare(reload, &fixed, &premises).await {
-                None => premises.metrics.reloaded(false),
-                Some(prepared) => {
+            Event::Reload(reload, answers) => match prepare(reload, &fixed, &premises).await {
+                Err(faults) => refuse(&faults, answers, &premises),
+                Ok(prepared) => {
+                    let rules_version = prepared.rules_version().to_owned();
                     // All at once: no job is judged, and no message sent, by half a config.
                     shift.end().await;
                     if stop.is_cancelled() {
@@ -136,12 +144,15 @@ pub async fn run(config: Config, clock: Arc<dyn Clock>, stop: CancellationToken,
                     }
                     premises.metrics.reloaded(true);
                     premises.health.fine(&Topic::ReloadRefused);
-                    tracing::info!("the config is reloaded");
+                    tracing::info!(rules_version, "the config is reloaded");
+                    answer(answers, &Outcome::Reloaded { rules_version });
                 }
             },
         }
     };
     server.stopping.store(true, Ordering::Relaxed);
+    reload.iter().for_each(|reload| reload.bell.close());
+    watching.iter().for_each(JoinHandle::abort);
     if failure.is_none() {
         tracing::info!("stopping: sends under way are finished");
     }
@@ -167,7 +178,7 @@ async fn answered(serving: JoinHandle<std::io::Result<()>>) {
 enum Event<'r> {
     Stop,
     Failure(String),
-    Reload(&'r Reload),
+    Reload(&'r Reload, Vec<oneshot::Sender<Outcome>>),
 }
 
 /// Waits until the program is told to stop or to reload, or until it has lost something it can't do without.
@@ -175,8 +186,8 @@ async fn event<'r>(stop: &CancellationToken, shift: &mut Shift, store: &dyn Stor
     let asked = async {
         match reload {
             Some(reload) => {
-                reload.asked.notified().await;
-                reload
+                let answers = reload.bell.rung().await;
+                (reload, answers)
             }
             None => std::future::pending().await,
         }
@@ -190,27 +201,47 @@ async fn event<'r>(stop: &CancellationToken, shift: &mut Shift, store: &dyn Stor
         Some(ended) = shift.loops.join_next() => {
             Event::Failure(ended.map_or_else(|error| format!("a loop failed: {error}"), |()| "a loop ended".into()))
         }
-        reload = asked => Event::Reload(reload),
+        (reload, answers) = asked => Event::Reload(reload, answers),
     }
 }
 
-/// Reads the config anew and makes what it asks for; none where the one in use must stay.
-async fn prepare(reload: &Reload, fixed: &Fixed, premises: &Premises) -> Option<Prepared> {
+/// Reads the config anew and makes what it asks for; the faults where the one in use must stay.
+async fn prepare(reload: &Reload, fixed: &Fixed, premises: &Premises) -> Result<Prepared, Vec<Listed>> {
+    let fault = |message: String| {
+        tracing::error!("{message}");
+        let file = reload.files.config().display().to_string();
+        vec![Listed { file, line: None, column: None, level: "error", message, hint: None }]
+    };
     let read = Arc::clone(&reload.read);
-    let config = tokio::task::spawn_blocking(move || read()).await.ok().flatten();
-    let Some(config) = config else {
-        tracing::error!("the config is not reloaded; the one in use stays");
-        return None;
+    let config = match tokio::task::spawn_blocking(move || read()).await {
+        Ok(config) => config?,
+        Err(error) => return Err(fault(format!("it could not be read: {error}"))),
     };
     if Fixed::of(&config) != *fixed {
         tracing::warn!("`server.listen`, `server.token` and `storage.url` changed: they take effect at the next start, all else now");
     }
-    match Prepared::new(config, premises) {
-        Ok(prepared) => Some(prepared),
-        Err(why) => {
-            tracing::error!(%why, "the config is not reloaded; the one in use stays");
-            None
-        }
+    Prepared::new(config, premises).map_err(fault)
+}
+
+/// The config in use stays, and everyone learns why.
+fn refuse(faults: &[Listed], answers: Vec<oneshot::Sender<Outcome>>, premises: &Premises) {
+    let errors: Vec<&Listed> = faults.iter().filter(|fault| fault.level == "error").collect();
+    let why = match errors.as_slice() {
+        [] => "it could not be read".to_owned(),
+        [only] => only.line(),
+        [first, more @ ..] => format!("{} (and {} more)", first.line(), more.len()),
+    };
+    tracing::error!(%why, "the config is not reloaded; the one in use stays");
+    premises.metrics.reloaded(false);
+    premises.health.trouble(Topic::ReloadRefused, &why, premises.clock.now());
+    let listed = faults.iter().filter_map(|fault| serde_json::to_value(fault).ok()).collect();
+    answer(answers, &Outcome::Refused(listed));
+}
+
+/// Whoever has gone away meanwhile needs no answer.
+fn answer(waiting: Vec<oneshot::Sender<Outcome>>, outcome: &Outcome) {
+    for one in waiting {
+        let _ = one.send(outcome.clone());
     }
 }
 

@@ -56,6 +56,13 @@ impl Prepared {
     }
 }
 
+impl Prepared {
+    /// The version of its rules.
+    pub fn rules_version(&self) -> &str {
+        self.rules.version()
+    }
+}
+
 /// Loops at work.
 pub struct Shift {
     /// The loops; none ends by itself.

@@ -2,15 +2,12 @@
 
 use std::{path::Path, process::ExitCode, sync::Arc};
 
-use tokio::{
-    signal::unix::{SignalKind, signal},
-    sync::Notify,
-};
+use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    app::{self, Reload, SystemClock},
-    config::{self, Config, ProcessEnvironment},
+    app::{self, Bell, Reload, SystemClock},
+    config::{self, Config, Files, Listed},
     document::Faults,
     failpoint,
 };
@@ -22,7 +19,8 @@ Examples:
   curl -s localhost:8080/readyz     what is the matter with the watch itself, if anything";
 
 pub fn run(path: &Path) -> ExitCode {
-    let (config, faults) = config::load(path, &ProcessEnvironment);
+    let files = Arc::new(Files::of(path));
+    let (config, faults) = files.load();
     super::report(&faults);
     let Some(config) = config else { return ExitCode::FAILURE };
     if let Err(why) = super::refuse_placeholders(&config) {
@@ -39,25 +37,28 @@ pub fn run(path: &Path) -> ExitCode {
     };
     let result = runtime.block_on(async {
         let stop = CancellationToken::new();
-        let asked = Arc::new(Notify::new());
-        cancel_on_signals(&stop, Some(Arc::clone(&asked)))?;
-        let place = path.to_owned();
-        let reload = Reload { asked, read: Arc::new(move || reread(&place)) };
+        let bell = Arc::new(Bell::default());
+        cancel_on_signals(&stop, Some(Arc::clone(&bell)))?;
+        let read = Arc::clone(&files);
+        let reload = Reload { bell, files, read: Arc::new(move || reread(&read)) };
         app::run(config, Arc::new(SystemClock), stop, Some(reload)).await.map(|()| ExitCode::SUCCESS)
     });
     super::exit(result)
 }
 
 /// The config as its files stand now. What is wrong with it goes to the log, line by line: this is no time for drawings.
-fn reread(path: &Path) -> Option<Config> {
-    let (config, faults) = config::load(path, &ProcessEnvironment);
+fn reread(files: &Files) -> Result<Config, Vec<Listed>> {
+    let (config, faults) = files.load();
     log(&faults);
-    let config = config?;
-    if let Err(why) = super::refuse_placeholders(&config) {
-        tracing::error!("{why}");
-        return None;
+    let mut listed = config::listing(&faults);
+    let Some(config) = config else { return Err(listed) };
+    if let Err(message) = super::refuse_placeholders(&config) {
+        tracing::error!("{message}");
+        let file = files.config().display().to_string();
+        listed.push(Listed { file, line: None, column: None, level: "error", message, hint: None });
+        return Err(listed);
     }
-    Some(config)
+    Ok(config)
 }
 
 /// Every fault as a line of the log: a reader of JSON lines can't make sense of a drawing.
@@ -73,7 +74,7 @@ pub fn log(faults: &Faults) {
 }
 
 /// Cancels `stop` on SIGTERM and SIGINT, and rings `reload` on SIGHUP, which would end the process if nobody caught it.
-pub fn cancel_on_signals(stop: &CancellationToken, reload: Option<Arc<Notify>>) -> Result<(), String> {
+pub fn cancel_on_signals(stop: &CancellationToken, reload: Option<Arc<Bell>>) -> Result<(), String> {
     let listen = |kind| signal(kind).map_err(|error| format!("can't listen for signals: {error}"));
     let (mut terminate, mut interrupt, mut hangup) =
         (listen(SignalKind::terminate())?, listen(SignalKind::interrupt())?, listen(SignalKind::hangup())?);
@@ -84,7 +85,7 @@ pub fn cancel_on_signals(stop: &CancellationToken, reload: Option<Arc<Notify>>) 
                 _ = terminate.recv() => break,
                 _ = interrupt.recv() => break,
                 _ = hangup.recv() => if let Some(reload) = &reload {
-                    reload.notify_one();
+                    reload.ring();
                 },
             }
         }

@@ -1,5 +1,6 @@
 //! The config: files read raw, then made valid, every fault told at once.
 
+mod contents;
 mod digests;
 mod entries;
 mod environment;
@@ -27,6 +28,7 @@ use crate::{
     template::Templates,
 };
 
+pub use contents::{Files, Glance};
 pub use digests::CHANNEL_DOWN_AFTER;
 pub use environment::ProcessEnvironment;
 pub use keys::{CHANNEL as CHANNEL_KEYS, FILE as FILE_KEYS, SOURCE as SOURCE_KEYS};

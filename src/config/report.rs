@@ -79,6 +79,15 @@ pub struct Listed {
     pub notes: Vec<String>,
 }
 
+impl Listed {
+    /// `file:line:column: what is wrong`, in one line.
+    #[must_use]
+    pub fn line(&self) -> String {
+        let place: String = [self.line, self.column].into_iter().flatten().map(|number| format!(":{number}")).collect();
+        format!("{}{place}: {}", self.file, self.message)
+    }
+}
+
 /// Every fault for a program, by file and place.
 #[must_use]
 pub fn listing(faults: &Faults) -> Vec<Listed> {

@@ -1,5 +1,7 @@
 //! What the program answers over HTTP: whether it lives, whether it is ready, and its metrics.
 
+mod reload;
+
 use std::{
     net::SocketAddr,
     sync::{
@@ -14,7 +16,7 @@ use axum::{
     http::{HeaderMap, StatusCode, header},
     middleware::{self, Next},
     response::{IntoResponse, Response},
-    routing::get,
+    routing::{get, post},
 };
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
@@ -28,6 +30,8 @@ use crate::{
     store::Store,
 };
 
+pub use reload::{Bell, Outcome};
+
 /// What the answers are made of.
 pub struct Server {
     /// The metrics.
@@ -40,6 +44,8 @@ pub struct Server {
     pub token: Option<Secret>,
     /// Set once the program is stopping.
     pub stopping: AtomicBool,
+    /// Rung for a reload; none where there are no files to read anew.
+    pub bell: Option<Arc<Bell>>,
 }
 
 impl Server {
@@ -48,13 +54,17 @@ impl Server {
     /// # Errors
     /// The listener broke.
     pub async fn run(self: Arc<Self>, listener: TcpListener, stop: CancellationToken) -> std::io::Result<()> {
-        let guarded = Router::new().route("/metrics", get(metrics)).layer(middleware::from_fn_with_state(Arc::clone(&self), authorise));
+        let guarded = Router::new().route("/metrics", get(metrics)).route("/api/v1/reload", post(reload::reload));
+        let guarded = guarded.layer(middleware::from_fn_with_state(Arc::clone(&self), authorise));
         let app = Router::new()
             .route("/healthz", get(|| async { Json(json!({ "status": "ok" })) }))
             .route("/readyz", get(ready))
             .merge(guarded)
             .fallback(|| async {
-                (StatusCode::NOT_FOUND, Json(json!({ "error": "no such page; there are /healthz, /readyz and /metrics" })))
+                (
+                    StatusCode::NOT_FOUND,
+                    Json(json!({ "error": "no such page; there are /healthz, /readyz, /metrics and POST /api/v1/reload" })),
+                )
             })
             .with_state(self);
         axum::serve(listener, app).with_graceful_shutdown(async move { stop.cancelled().await }).await

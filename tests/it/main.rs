@@ -13,6 +13,7 @@ mod delivery;
 mod demo;
 mod digests;
 mod explain;
+mod looking_back;
 mod mail;
 mod missing;
 mod notices;

@@ -1,8 +1,12 @@
-//! A config that changes while the program runs: SIGHUP.
+//! A config that changes while the program runs: by SIGHUP, by an edit, by the API.
 
-use std::{process::Command, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet, HashSet},
+    process::Command,
+    time::Duration,
+};
 
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::common::{
     Home, Service,
@@ -140,18 +144,174 @@ async fn what_waits_for_a_channel_that_is_taken_out_stays_visible() {
     assert_eq!(service.stop().await, 0);
 }
 
+/// Three rules of one version, one of them for the past: it judges at the end of a turn.
+fn version(k: usize) -> String {
+    format!(
+        "rules:\n\
+         - {{ name: a-{k}, when: {{ state: failed }}, notify: [first] }}\n\
+         - {{ name: b-{k}, when: {{ profile: '*' }}, notify: [first] }}\n\
+         - {{ name: c-{k}, when: {{ state: failed, streak: '>= 1' }}, notify: [first] }}\n"
+    )
+}
+
 #[tokio::test(flavor = "multi_thread")]
-async fn a_storm_of_reloads_under_load_loses_nothing_and_repeats_nothing() {
-    const JOBS: usize = 60;
+async fn a_hundred_reloads_under_load_lose_nothing_repeat_nothing_and_judge_no_job_by_half_a_rule_set() {
+    const RELOADS: usize = 100;
+    let world = World::new().await;
+    world.write("rules/rules.yaml", &version(0));
+    let service = world.start().await;
+    for n in 1..=RELOADS {
+        world.fail(&format!("Scan-{n:03}"));
+        // At once: a file half written when it is read would be another rule set.
+        world.write("rules/new", &version(n));
+        std::fs::rename(world.home.path("rules/new"), world.home.path("rules/rules.yaml")).unwrap();
+        if n.is_multiple_of(20) {
+            // This one by the edit alone, where no reload under way has read it.
+            hears(&service, RELOADED, service.log().matches(RELOADED).count() + 1).await;
+        } else {
+            hang_up(&service);
+        }
+        tokio::time::sleep(Duration::from_millis(15)).await;
+    }
+    hears(&service, RELOADED, 20).await;
+    until("each job is judged", || {
+        let alerts = world.home.json(&["alerts", "--limit", "10000", "--format", "json"]);
+        let judged = alerts.as_array().unwrap().iter().filter(|alert| alert["rule"].as_str().unwrap().starts_with('c')).count();
+        judged >= RELOADS
+    })
+    .await;
+    let alerts = world.home.json(&["alerts", "--limit", "10000", "--format", "json"]);
+    let mut by_job: BTreeMap<&str, BTreeMap<&str, Vec<&str>>> = BTreeMap::new();
+    let mut versions: BTreeMap<&str, &str> = BTreeMap::new();
+    for alert in alerts.as_array().unwrap() {
+        let (rule, k) = alert["rule"].as_str().unwrap().split_once('-').unwrap();
+        by_job.entry(alert["job"]["id"].as_str().unwrap()).or_default().entry(k).or_default().push(rule);
+        let by = alert["rules_version"].as_str().unwrap();
+        assert_eq!(*versions.entry(k).or_insert(by), by, "the rules of one edit have one version, and an alert names its own");
+    }
+    let distinct: BTreeSet<&str> = versions.values().copied().collect();
+    assert_eq!(distinct.len(), versions.len());
+    assert!(versions.len() > 10, "{} rule sets came to judge: no load to speak of", versions.len());
+    assert_eq!(by_job.len(), RELOADS);
+    for (job, judged) in &by_job {
+        // Where the rules changed between the page and the past, the new ones judge it as a whole beside the old ones.
+        let whole = judged.values().filter(|rules| rules.iter().copied().collect::<BTreeSet<_>>() == BTreeSet::from(["a", "b", "c"]));
+        assert!(whole.count() >= 1, "{job} was judged by {judged:?}");
+        assert!(judged.values().all(|rules| rules.contains(&"a") && rules.contains(&"b") && rules.len() <= 3), "{job}: {judged:?}");
+    }
+    let count = alerts.as_array().unwrap().len();
+    let taken = world.first.holds(count).await;
+    let keys: HashSet<String> = taken.iter().map(|message| message.header("webhook-id")).collect();
+    assert_eq!((taken.len(), keys.len()), (count, count));
+    assert_eq!(service.stop().await, 0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_edit_is_enough_and_a_touch_is_none() {
     let world = World::new().await;
     let service = world.start().await;
-    for n in 0..JOBS {
-        world.fail(&format!("Scan-{n:02}"));
-        hang_up(&service);
-        tokio::time::sleep(Duration::from_millis(10)).await;
+    world.write("rules/rules.yaml", &rules("second"));
+    hears(&service, RELOADED, 1).await;
+    // Written again as it is, and others that no one reads.
+    world.write("rules/rules.yaml", &rules("second"));
+    world.write("rules/.rules.yaml.swp", "what an editor leaves");
+    world.fail("Scan-1");
+    world.second.holds(1).await;
+    // Renamed over, as editors do.
+    world.write("rules/new", &rules("first"));
+    std::fs::rename(world.home.path("rules/new"), world.home.path("rules/rules.yaml")).unwrap();
+    hears(&service, RELOADED, 2).await;
+    world.fail("Scan-2");
+    world.first.holds(1).await;
+    assert_eq!(service.log().matches(RELOADED).count(), 2);
+    assert_eq!(service.stop().await, 0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_swapped_volume_and_a_new_secret_take_effect() {
+    let world = World::new().await;
+    let volume = |version: &str, notify: &str| {
+        std::fs::create_dir(world.home.path(version)).unwrap();
+        world.write(&format!("{version}/rules.yaml"), &rules(notify));
+    };
+    volume("..1", "first");
+    volume("..2", "second");
+    std::os::unix::fs::symlink("..1", world.home.path("..data")).unwrap();
+    std::fs::remove_file(world.home.path("rules/rules.yaml")).unwrap();
+    std::os::unix::fs::symlink("../..data/rules.yaml", world.home.path("rules/rules.yaml")).unwrap();
+    world.write("url.txt", &world.first.url);
+    world.write("jobrelay.yaml", &World::config(&world.upstream, &[("first", "${file:url.txt}"), ("second", "${file:url.txt}")]));
+    let service = world.start().await;
+    std::os::unix::fs::symlink("..2", world.home.path("..new")).unwrap();
+    std::fs::rename(world.home.path("..new"), world.home.path("..data")).unwrap();
+    std::fs::remove_dir_all(world.home.path("..1")).unwrap();
+    hears(&service, RELOADED, 1).await;
+    world.write("url.txt", &world.second.url);
+    hears(&service, RELOADED, 2).await;
+    world.fail("Scan-1");
+    world.second.holds(1).await;
+    assert!(world.first.taken().is_empty());
+    assert_eq!(service.stop().await, 0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_broken_edit_is_told_with_its_place_and_so_is_its_end() {
+    let world = World::new().await;
+    let config = std::fs::read_to_string(world.home.path("jobrelay.yaml")).unwrap();
+    world.write("jobrelay.yaml", &format!("{config}notices: {{ notify: [second] }}\n"));
+    let service = world.start().await;
+    world.write("rules/rules.yaml", &rules("pager"));
+    let told = world.second.holds(1).await;
+    assert!(told[0].body.contains("rules.yaml:2:") && told[0].body.contains("unknown channel `pager`"), "{}", told[0].body);
+    assert_eq!(service.metric(METRIC).await, Some(0.0));
+    world.fail("Scan-1");
+    world.first.holds(1).await;
+    world.write("rules/rules.yaml", &rules("first"));
+    let told = world.second.holds(2).await;
+    assert!(told[1].body.contains("in use again"), "{}", told[1].body);
+    assert_eq!(service.metric(METRIC).await, Some(1.0));
+    assert_eq!(service.stop().await, 0);
+}
+
+async fn ask(service: &Service, headers: &[(&str, &str)]) -> (u16, Value) {
+    let mut request = reqwest::Client::new().post(format!("http://{}/api/v1/reload", service.address));
+    for (name, value) in headers {
+        request = request.header(*name, *value);
     }
-    let taken = world.first.holds(JOBS).await;
-    let keys: std::collections::HashSet<String> = taken.iter().map(|message| message.header("webhook-id")).collect();
-    assert_eq!((taken.len(), keys.len()), (JOBS, JOBS));
+    let response = request.send().await.unwrap();
+    (response.status().as_u16(), response.json().await.unwrap())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_reload_by_the_api_answers_once_it_is_in_use_or_refused() {
+    let world = World::new().await;
+    let service = world.start().await;
+    let (status, before) = ask(&service, &[]).await;
+    assert_eq!((status, &before["reloaded"]), (200, &json!(true)));
+    world.write("rules/rules.yaml", &rules("second"));
+    let (status, after) = ask(&service, &[]).await;
+    assert_eq!(status, 200);
+    assert_ne!(before["rules_version"], after["rules_version"]);
+    world.fail("Scan-1");
+    world.second.holds(1).await;
+    let alerts = world.home.json(&["alerts", "--format", "json"]);
+    assert_eq!(alerts[0]["rules_version"], after["rules_version"]);
+    world.write("rules/rules.yaml", &rules("pager"));
+    let (status, refused) = ask(&service, &[]).await;
+    let fault = refused["faults"].as_array().unwrap().iter().find(|fault| fault["level"] == "error").unwrap();
+    assert_eq!((status, &refused["reloaded"], &fault["line"]), (422, &json!(false), &json!(2)));
+    assert!(fault["message"].as_str().unwrap().contains("pager"), "{refused}");
+    // A page of any site can make a browser send this.
+    assert_eq!(ask(&service, &[("origin", "https://evil.example")]).await.0, 403);
+    assert_eq!(service.get("/api/v1/reload").await.0, 405);
+    assert_eq!(service.stop().await, 0);
+
+    let config = std::fs::read_to_string(world.home.path("jobrelay.yaml")).unwrap();
+    world.write("jobrelay.yaml", &config.replace("listen: '127.0.0.1:0'", "listen: '127.0.0.1:0', token: canary-server-token"));
+    world.write("rules/rules.yaml", &rules("first"));
+    let service = world.start().await;
+    assert_eq!(ask(&service, &[]).await.0, 401);
+    let bearer = ("authorization", "Bearer canary-server-token");
+    assert_eq!(ask(&service, &[bearer, ("origin", "https://ours.example")]).await.0, 200);
     assert_eq!(service.stop().await, 0);
 }
