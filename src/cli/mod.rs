@@ -107,8 +107,9 @@ enum LogFormat {
 enum Command {
     /// The service: polls, relays, serves health and metrics, until SIGTERM or Ctrl-C
     ///
-    /// Only one may run on a store. SIGTERM and Ctrl-C let sends under way finish (10 s at most), and it exits with 0. SIGHUP
-    /// reads config, rules and templates anew: all of them take effect at once, or, with a fault in them, none.
+    /// Only one may run on a store. SIGTERM and Ctrl-C let sends under way finish (10 s at most), and it exits with 0. SIGHUP,
+    /// `POST /api/v1/reload` and an edit have config, rules and templates read anew: all of them take effect at once, or, with a
+    /// fault in them, none.
     #[command(after_help = run::EXAMPLES)]
     Run,
     /// See it work: a simulated tenant, stand-ins for every channel, each message as its reader would see it
