@@ -151,8 +151,10 @@ pub async fn run(config: Config, clock: Arc<dyn Clock>, stop: CancellationToken,
         }
     };
     server.stopping.store(true, Ordering::Relaxed);
-    reload.iter().for_each(|reload| reload.bell.close());
-    watching.iter().for_each(JoinHandle::abort);
+    if let (Some(reload), Some(watching)) = (&reload, watching) {
+        reload.bell.close();
+        watching.abort();
+    }
     if failure.is_none() {
         tracing::info!("stopping: sends under way are finished");
     }
@@ -209,8 +211,7 @@ async fn event<'r>(stop: &CancellationToken, shift: &mut Shift, store: &dyn Stor
 async fn prepare(reload: &Reload, fixed: &Fixed, premises: &Premises) -> Result<Prepared, Vec<Listed>> {
     let fault = |message: String| {
         tracing::error!("{message}");
-        let file = reload.files.config().display().to_string();
-        vec![Listed { file, line: None, column: None, level: "error", message, hint: None }]
+        vec![Listed::of_file(reload.files.config(), message)]
     };
     let read = Arc::clone(&reload.read);
     let config = match tokio::task::spawn_blocking(move || read()).await {

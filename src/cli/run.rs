@@ -54,8 +54,7 @@ fn reread(files: &Files) -> Result<Config, Vec<Listed>> {
     let Some(config) = config else { return Err(listed) };
     if let Err(message) = super::refuse_placeholders(&config) {
         tracing::error!("{message}");
-        let file = files.config().display().to_string();
-        listed.push(Listed { file, line: None, column: None, level: "error", message, hint: None });
+        listed.push(Listed::of_file(files.config(), message));
         return Err(listed);
     }
     Ok(config)

@@ -80,11 +80,27 @@ pub struct Listed {
 }
 
 impl Listed {
+    /// An error about a file as a whole.
+    #[must_use]
+    pub fn of_file(file: &std::path::Path, message: String) -> Self {
+        Self {
+            file: file.display().to_string(),
+            line: None,
+            column: None,
+            level: word(Level::Error),
+            message,
+            hint: None,
+            notes: Vec::new(),
+        }
+    }
+
     /// `file:line:column: what is wrong`, in one line.
     #[must_use]
     pub fn line(&self) -> String {
-        let place: String = [self.line, self.column].into_iter().flatten().map(|number| format!(":{number}")).collect();
-        format!("{}{place}: {}", self.file, self.message)
+        match (self.line, self.column) {
+            (Some(line), Some(column)) => format!("{}:{line}:{column}: {}", self.file, self.message),
+            _ => format!("{}: {}", self.file, self.message),
+        }
     }
 }
 
