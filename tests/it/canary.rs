@@ -43,7 +43,7 @@ const PLANTED: &[(&str, &str)] = &[
 ];
 
 /// The files in which the words are planted.
-const PLANTS: &[&str] = &["jobrelay.yaml", "broken.yaml", "private.yaml", "webhook.secret", "app.pfx"];
+const PLANTS: &[&str] = &["jobrelay.yaml", "broken.yaml", "private.yaml", "elsewhere.yaml", "webhook.secret", "app.pfx"];
 
 const RULES: &str = "\
 rules:
@@ -144,9 +144,25 @@ impl World {
 
     /// The service at its most talkative, its log in a file of the home; its address.
     async fn start(&mut self, format: &str) -> (tokio::process::Child, String) {
+        let command = self.command(&["--log-format", format, "--log-level", "trace", "run"]);
+        self.spawn(command).await
+    }
+
+    /// The same, with a small disk of its own in the folder `disk`.
+    async fn start_on_a_small_disk(&mut self) -> (tokio::process::Child, String) {
+        fs::create_dir(self.home.path("disk")).unwrap();
+        let service = self.command(&["--log-level", "trace", "run"]);
+        let mut command = Command::new("unshare");
+        command.args(["-Urm", "sh", "-c", "mount -t tmpfs -o size=2m none disk && exec \"$0\" \"$@\""]);
+        command.arg(service.get_program()).args(service.get_args()).current_dir(self.home.folder.path());
+        command.env_clear().envs(service.get_envs().filter_map(|(name, value)| Some((name, value?))));
+        command.env("PATH", std::env::var_os("PATH").unwrap());
+        self.spawn(command).await
+    }
+
+    async fn spawn(&mut self, mut command: Command) -> (tokio::process::Child, String) {
         self.runs += 1;
         let log = self.home.path(&format!("log-{}", self.runs));
-        let mut command = self.command(&["--log-format", format, "--log-level", "trace", "run"]);
         command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(fs::File::create(&log).unwrap());
         let child = tokio::process::Command::from(command).kill_on_drop(true).spawn().unwrap();
         let address = regex::Regex::new(r#"address"?[=:]"?(127\.0\.0\.1:\d+)"#).unwrap();
@@ -322,17 +338,35 @@ async fn life(world: &mut World, around: &Around, turn: usize, format: &str) {
     }
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn no_secret_comes_out_whatever_goes_wrong() {
-    let around = Around::start().await;
-    let config = around.config();
+/// A home whose config has every word in it, and these settings more.
+fn planted(around: &Around, more: &str) -> World {
+    let config = around.config() + more;
     let home = Home::new(&config, RULES);
     certificate(&home);
     fs::write(home.path("webhook.secret"), "canary-webhook-secret-0123456789").unwrap();
     fs::write(home.path("broken.yaml"), config.replace("    secret:", "\t secret:").replace("kind: slack,", "kind: slack")).unwrap();
     let private = config.replace("http://127.0.0.1:9/canary-closed-url", "https://10.0.0.1/canary-private-url");
     fs::write(home.path("private.yaml"), private).unwrap();
-    let mut world = World { home, said: Said(Vec::new()), runs: 0 };
+    World { home, said: Said(Vec::new()), runs: 0 }
+}
+
+/// What whoever should hear them is told in a life of the service.
+const HEARD: &[&str] = &[
+    "canary-slack-url",
+    "canary-teams-url",
+    "canary-webhook-url",
+    "canary-webhook-query",
+    "canary-header-value",
+    "canary-refusing-url",
+    "canary-smtp-user",
+    "canary-smtp-password",
+    "canary-app-secret",
+];
+
+#[tokio::test(flavor = "multi_thread")]
+async fn no_secret_comes_out_whatever_goes_wrong() {
+    let around = Around::start().await;
+    let mut world = planted(&around, "");
 
     commands(&mut world);
     for (turn, format) in ["json", "text"].into_iter().enumerate() {
@@ -341,20 +375,55 @@ async fn no_secret_comes_out_whatever_goes_wrong() {
 
     // The words were there to be let out: whoever should hear them has.
     let heard = around.heard();
-    for word in [
-        "canary-slack-url",
-        "canary-teams-url",
-        "canary-webhook-url",
-        "canary-webhook-query",
-        "canary-header-value",
-        "canary-refusing-url",
-        "canary-smtp-user",
-        "canary-smtp-password",
-        "canary-app-secret",
-    ] {
+    for word in HEARD {
         assert!(holds(&heard, word), "{word} was never used");
     }
     assert!(around.upstream.shelf.lock().unwrap().tokens > 0 && !around.mail.taken().is_empty());
+    let leaks = world.said.leaks();
+    assert!(leaks.is_empty(), "{} leaks:\n{}", leaks.len(), leaks.join("\n"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs a mount namespace: run ./test"]
+async fn no_secret_comes_out_while_the_disk_is_full() {
+    let around = Around::start().await;
+    let mut world = planted(&around, "storage: { url: 'sqlite:disk/jobrelay.db' }\n");
+    let (mut child, address) = world.start_on_a_small_disk().await;
+    let disk = format!("/proc/{}/root{}/disk", child.id().unwrap(), world.home.folder.path().display());
+    let config = fs::read_to_string(world.home.path("jobrelay.yaml")).unwrap();
+    fs::write(world.home.path("elsewhere.yaml"), config.replace("sqlite:disk/", &format!("sqlite:{disk}/"))).unwrap();
+    around.upstream.polled(1).await;
+    around.upstream.put(job("Scan1", "sites", 3, 5, Some(0)));
+    let told = || {
+        let heard = around.heard();
+        HEARD.iter().all(|word| holds(&heard, word))
+    };
+    crate::common::until("each channel is tried", told).await;
+
+    let mut ballast = fs::File::create(format!("{disk}/ballast")).unwrap();
+    while std::io::Write::write(&mut ballast, &[0; 512]).is_ok_and(|written| written > 0) {}
+    around.upstream.shelf.lock().unwrap().faults.push((503, Vec::new(), format!("canary-token-1 {CLIENT_SECRET}")));
+    for n in 2..40 {
+        around.upstream.put(job(&format!("Scan{n}"), "sites", 3, 5, Some(0)));
+    }
+    let began = std::time::Instant::now();
+    while !reqwest::get(format!("http://{address}/readyz")).await.unwrap().text().await.unwrap().contains("full") {
+        assert!(began.elapsed() < SOON, "the disk is never full");
+        tokio::time::sleep(std::time::Duration::from_millis(100)).await;
+    }
+    world.pages(&address).await;
+    for command in [&["deliveries", "retry", "--dead"][..], &["deliveries"], &["alerts", "--format", "json"], &["jobs"]] {
+        world.run(&[&["--config", "elsewhere.yaml"], command].concat());
+    }
+    // A second program is refused, or finds no room either.
+    world.run(&["--config", "elsewhere.yaml", "--log-level", "trace", "run"]);
+    for entry in fs::read_dir(&disk).unwrap() {
+        let path = entry.unwrap().path();
+        world.said.0.push((format!("{}, on the full disk", path.display()), fs::read(path).unwrap()));
+    }
+    child.kill().await.unwrap();
+    world.files("at the end");
+    assert!(world.said.0.iter().any(|(by, said)| by.starts_with("log-1") && String::from_utf8_lossy(said).contains("full")));
     let leaks = world.said.leaks();
     assert!(leaks.is_empty(), "{} leaks:\n{}", leaks.len(), leaks.join("\n"));
 }
