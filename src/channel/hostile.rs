@@ -11,7 +11,7 @@ use crate::{
     document::{Faults, Fields, Source, parse},
     domain::{
         Category, Failing, Job, JobType, Listed, Name, Notice, Notification, NotificationKind, Recovered, RuleFacts, Severity, Slow,
-        SourceCoverage, State, Tenant, Totals,
+        SourceCoverage, State, Tenant, Totals, Undelivered,
     },
     http::Http,
     template::{Templates, digests as digests_sampled},
@@ -163,6 +163,22 @@ pub fn down(over: bool) -> Notification {
         severity: if over { Severity::Info } else { Severity::Critical },
         over,
     })
+}
+
+/// A job's alert that could not be delivered where it was meant to go, in the words of a set `alert` that holds these files and
+/// says nothing of it; composed by a channel of this kind.
+pub fn quiet_on_a_fallback(kind: &Kind, yaml: &str, files: &[(&str, &str)]) -> Payload {
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::create_dir(folder.path().join("alert")).unwrap();
+    for (name, text) in files {
+        std::fs::write(folder.path().join("alert").join(name), text).unwrap();
+    }
+    let mut faults = Faults::default();
+    let templates = Templates::load(folder.path(), &mut faults);
+    assert!(!faults.any_error());
+    let undelivered = Undelivered { channel: "oncall".into(), answer: "HTTP 404: <gone> & *away*\r\nnow".into() };
+    let alert = Notification { undelivered: Some(undelivered), ..notification(NotificationKind::Alert, &rule(), vec![job()], 0) };
+    channel(kind, yaml, templates).unwrap().compose(&alert, &Wording::Configured, now()).unwrap()
 }
 
 /// The present of these tests.

@@ -10,7 +10,7 @@ use std::{sync::Arc, time::Duration};
 
 use async_trait::async_trait;
 use jiff::Timestamp;
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use super::{
     Attempt, Channel, Common, Envelope, Kind, Payload, Rate, Settings, Tools, Wording,
@@ -102,7 +102,10 @@ impl Slack {
             Attempt::Fits(written) => written,
             Attempt::TooLarge(why) => return Ok(Attempt::TooLarge(why)),
         };
-        let message: Value = serde_json::from_str(&text).map_err(|error| format!("{file} makes no valid JSON: {error}"))?;
+        let mut message: Value = serde_json::from_str(&text).map_err(|error| format!("{file} makes no valid JSON: {error}"))?;
+        if let Some(line) = words::unsaid(&self.tools, &self.common, Part::Slack, notification, wording) {
+            append(&mut message, &line);
+        }
         match blocks::judge(&message) {
             // Without the template's white space.
             Verdict::Sound => Ok(Attempt::Fits(message.to_string())),
@@ -128,6 +131,18 @@ impl Channel for Slack {
 
     async fn send(&self, payload: &Payload, envelope: Envelope<'_>) -> Outcome {
         post(&self.tools, &self.common, &self.address, payload, envelope, outcome).await
+    }
+}
+
+/// Puts a line behind all that a message of the user's shows: below its last blocks, or its text where it has none.
+fn append(message: &mut Value, line: &str) {
+    let in_attachment = message.pointer("/attachments/0/blocks").is_some();
+    let blocks = if in_attachment { message.pointer_mut("/attachments/0/blocks") } else { message.get_mut("blocks") };
+    if let Some(blocks) = blocks.and_then(Value::as_array_mut) {
+        blocks.push(json!({ "type": "context", "elements": [{ "type": "plain_text", "emoji": false, "text": line }] }));
+    } else if let Some(Value::String(text)) = message.get_mut("text") {
+        text.push('\n');
+        text.push_str(line);
     }
 }
 

@@ -11,7 +11,7 @@ use std::{sync::Arc, time::Duration};
 
 use async_trait::async_trait;
 use jiff::Timestamp;
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use super::{
     Attempt, Channel, Common, Envelope, Kind, Payload, Rate, Settings, Tools, Wording,
@@ -81,7 +81,13 @@ impl Teams {
             Attempt::Fits(written) => written,
             Attempt::TooLarge(why) => return Ok(Attempt::TooLarge(why)),
         };
-        let message: Value = serde_json::from_str(&text).map_err(|error| format!("{file} makes no valid JSON: {error}"))?;
+        let mut message: Value = serde_json::from_str(&text).map_err(|error| format!("{file} makes no valid JSON: {error}"))?;
+        if let Some(line) = words::unsaid(&self.tools, &self.common, Part::Teams, notification, wording)
+            && let Some(body) = message.pointer_mut("/attachments/0/content/body").and_then(Value::as_array_mut)
+        {
+            let run = json!({ "type": "TextRun", "text": line, "size": "Small", "isSubtle": true });
+            body.push(json!({ "type": "RichTextBlock", "separator": true, "inlines": [run] }));
+        }
         card::check(&message).map_err(|why| format!("{file} makes a card that Teams would not show: {why}"))?;
         // Without the template's white space, which would count.
         let json = message.to_string();

@@ -5,7 +5,7 @@ use jiff::Timestamp;
 use super::{Attempt, Common, Tools, Wording};
 use crate::{
     domain::{Notification, NotificationKind},
-    template::{BuiltIn, Part, RenderFailure, view},
+    template::{BuiltIn, Part, RenderFailure, undelivered_line, view},
 };
 
 /// The template set that a notification is put into words with.
@@ -50,4 +50,11 @@ pub fn render(
         Err(RenderFailure::TooLarge) => Ok(Attempt::TooLarge(format!("{file}: {}", RenderFailure::TooLarge))),
         Err(failure) => Err(failure.to_string()),
     }
+}
+
+/// On a fallback, the line that says which channel could not be told, where the user's own words do not say it: it is for the
+/// channel's kind to put behind them.
+pub fn unsaid(tools: &Tools, common: &Common, part: Part, notification: &Notification, wording: &Wording) -> Option<String> {
+    let quiet = *wording == Wording::Configured && tools.templates.keeps_quiet_of_trouble(set(common, notification), part);
+    undelivered_line(notification, part).filter(|_| quiet)
 }

@@ -46,7 +46,7 @@ pub fn decide(facts: &Facts<'_>) -> Decision {
     }
     let last = facts.open.last().map(Outcome::answer);
     let Some(answer) = last.or(facts.resting) else {
-        return Decision::End { accepted: accepted(facts.ended), answer: told(facts.ended) };
+        return Decision::End { accepted: accepted(facts.ended), answer: TargetEnd::told(facts.ended) };
     };
     // Where nobody answered, the server is in trouble; where one did, the recipient is.
     if last.is_some() && facts.ended.is_empty() {
@@ -54,7 +54,10 @@ pub fn decide(facts: &Facts<'_>) -> Decision {
         return Decision::Shut(Trouble { refused: false, asked, answer: answer.to_owned() });
     }
     if facts.waited >= facts.give_up_after {
-        return Decision::End { accepted: accepted(facts.ended), answer: given_up(facts.give_up_after, answer) };
+        return Decision::End {
+            accepted: accepted(facts.ended),
+            answer: TargetEnd::told_of_some(facts.ended, given_up(facts.give_up_after, answer)),
+        };
     }
     Decision::Aside(answer.to_owned())
 }
@@ -67,16 +70,6 @@ pub fn given_up(after: Duration, answer: &str) -> String {
 
 fn accepted(ended: &[TargetEnd]) -> bool {
     ended.iter().any(|end| end.accepted)
-}
-
-/// The recipients' answers in one line: a refusal is named with its recipient, an acceptance told once.
-fn told(ended: &[TargetEnd]) -> String {
-    let refused = ended
-        .iter()
-        .filter(|end| !end.accepted)
-        .map(|end| if end.target.is_empty() { end.answer.clone() } else { format!("{} refused: {}", end.target, end.answer) });
-    let accepted = ended.iter().find(|end| end.accepted).map(|end| end.answer.clone());
-    accepted.into_iter().chain(refused).collect::<Vec<_>>().join("; ")
 }
 
 #[cfg(test)]
@@ -133,7 +126,11 @@ mod tests {
         check(&[end("a@x", true)], &[retry(Some(7))], 0, &Decision::Aside("HTTP 503".into()));
         check(&[end("a@x", false)], &[retry(None), retry(None)], 0, &Decision::Aside("HTTP 503".into()));
         check_resting(&[end("a@x", true)], &[], Some("452 full"), 0, &Decision::Aside("452 full".into()));
-        check_resting(&[end("a@x", true)], &[], Some("452 full"), 3_600, &ends(true, "given up after 1h: 452 full"));
+        check_resting(&[end("a@x", true)], &[], Some("452 full"), 3_600, &ends(true, "250 ok; the others given up after 1h: 452 full"));
+        let both = [end("a@x", true), end("b@x", false)];
+        let told = "250 ok; b@x refused: 550 no such user; the others given up after 1h: 452 full";
+        check_resting(&both, &[], Some("452 full"), 3_600, &ends(true, told));
+        check_resting(&both[1..], &[], Some("452 full"), 3_600, &ends(false, "given up after 1h: 452 full"));
     }
 
     #[test]

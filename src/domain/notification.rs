@@ -162,6 +162,26 @@ pub struct TargetEnd {
     pub answer: String,
 }
 
+impl TargetEnd {
+    /// The recipients' answers in one line: a refusal is named with its recipient, an acceptance told once.
+    #[must_use]
+    pub fn told(ends: &[Self]) -> String {
+        let refused = ends
+            .iter()
+            .filter(|end| !end.accepted)
+            .map(|end| if end.target.is_empty() { end.answer.clone() } else { format!("{} refused: {}", end.target, end.answer) });
+        let accepted = ends.iter().find(|end| end.accepted).map(|end| end.answer.clone());
+        accepted.into_iter().chain(refused).collect::<Vec<_>>().join("; ")
+    }
+
+    /// The answer of a message that was given up for the recipients that are not among these. One that anyone has is delivered,
+    /// and its answer says that others have it not.
+    #[must_use]
+    pub fn told_of_some(ends: &[Self], given_up: String) -> String {
+        if ends.iter().any(|end| end.accepted) { format!("{}; the others {given_up}", Self::told(ends)) } else { given_up }
+    }
+}
+
 /// How an alert ends on a channel; the four words of the accounting.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "snake_case")]

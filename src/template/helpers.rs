@@ -257,7 +257,7 @@ fn relative(value: &Value, now: &Value) -> Result<String, String> {
 
 /// Text of at most so many characters as its reader counts them, that is with what escaping adds; `…` stands for what is cut
 /// off, and no cut leaves half a joined emoji. It is put in one line, but where it is data.
-fn truncate(landing: Landing, text: &str, length: usize) -> String {
+pub(super) fn truncate(landing: Landing, text: &str, length: usize) -> String {
     let text = if landing == Landing::Json { text.to_owned() } else { one_line(text) };
     let size = |part: &str| meaning(landing, part).chars().count();
     if size(&text) <= length {

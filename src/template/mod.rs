@@ -35,7 +35,7 @@ pub use part::{BuiltIn, Part};
 pub use sample::{digests, notices, samples, samples_of};
 pub use steps::{LONGEST, STEPS};
 pub use summary::PICTURE;
-pub use view::{BATCH, view};
+pub use view::{BATCH, undelivered_line, view};
 
 /// Every template set: the built-in ones, and the user's files in their place.
 #[derive(Debug)]
@@ -110,6 +110,13 @@ impl Templates {
     #[must_use]
     pub fn is_users(&self, set: &str, part: Part) -> bool {
         self.users_set(set, part).is_some()
+    }
+
+    /// Whether a part of a set is a file of the user's that has nothing to say of where a message could not be delivered.
+    #[must_use]
+    pub fn keeps_quiet_of_trouble(&self, set: &str, part: Part) -> bool {
+        let source = self.users_set(set, part).and_then(|set| self.users.get(&(set.to_owned(), part)));
+        source.is_some_and(|source| !source.text.contains("undelivered"))
     }
 
     /// Where a user's part begins, for faults about the whole of it.

@@ -6,11 +6,18 @@ use std::borrow::Cow;
 use jiff::Timestamp;
 use serde_json::{Map, Value, json};
 
-use super::{helpers::safe_url, summary};
+use super::{
+    escape::meaning,
+    helpers::{safe_url, truncate},
+    part::{Landing, Part},
+    summary,
+};
 use crate::domain::{Alert, Category, Digest, Job, JobType, JobView, Notification, NotificationKind, RuleFacts, Severity, State};
 
 /// How many jobs one of the `batches` holds: of ordinary length, their lines fill about half of a text of Slack's.
 pub const BATCH: usize = 10;
+/// The longest line about where a message could not be delivered that is put behind words of the user's.
+const UNDELIVERED_CHARS: usize = 400;
 
 /// What templates see of a notification whose first `shown` alerts are named:
 ///
@@ -58,9 +65,21 @@ pub fn view(notification: &Notification, shown: usize, now: Timestamp, public_ur
         "link": public_url.and_then(safe_url),
         "now": now,
         "created": notification.created,
-        "undelivered": notification.undelivered.as_ref().map(|u| format!("Could not be delivered to {}: {}", u.channel, u.answer)),
+        "undelivered": undelivered(notification),
         "trouble": trouble,
     })
+}
+
+fn undelivered(notification: &Notification) -> Option<String> {
+    notification.undelivered.as_ref().map(|u| format!("Could not be delivered to {}: {}", u.channel, u.answer))
+}
+
+/// The same line for a message whose template does not say it, as its reader's mark-up wants it where no more than text is read
+/// (a `plain_text` of Slack's, a `TextRun` of a card); null where all is well.
+#[must_use]
+pub fn undelivered_line(notification: &Notification, part: Part) -> Option<String> {
+    let line = truncate(Landing::Text, &undelivered(notification)?, UNDELIVERED_CHARS);
+    Some(if part == Part::Teams { line } else { meaning(part.landing(), &line) })
 }
 
 fn rule(rule: &RuleFacts) -> Value {

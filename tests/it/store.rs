@@ -381,6 +381,27 @@ async fn what_has_waited_too_long_for_its_channel_is_given_up(place: &dyn Place)
     assert_eq!(store.line(&"a".into()).await.unwrap().aged, Duration::from_secs(1_160));
 }
 
+async fn what_is_given_up_for_some_recipients_is_delivered_and_says_so(place: &dyn Place) {
+    let store = place.open().await;
+    let fallback = Some("b".into());
+    fail(&*store, at(0), &["Scan-1", "Scan-2"], &["a"]).await;
+    let ids: Vec<i64> = claim(&*store, "a", at(0)).await.iter().map(|one| one.id).collect();
+    let end = |target: &str, accepted, answer: &str| TargetEnd { target: target.into(), accepted, answer: answer.into() };
+    for (id, accepted) in ids.into_iter().zip([true, false]) {
+        let targets = vec![end("x", accepted, "250 ok"), end("y", false, "550 no such user")];
+        let line = Some(trouble(1, 5, 1_000));
+        store.settle(Settlement { targets, line, ..settlement(id, Verdict::Waits, at(0)) }).await.unwrap();
+    }
+    let (aged, give_up_after) = (Duration::from_secs(1_100), Duration::from_secs(100));
+    let overdue = Overdue { channel: "a".into(), aged, give_up_after, answer: "given up: 452 full".into(), fallback, now: at(100) };
+    assert_eq!(store.give_up(overdue).await.unwrap().messages, 2);
+    let answer = async |outcome| deliveries(&*store, outcome).await.into_iter().map(|one| one.answer.unwrap()).collect::<Vec<_>>();
+    assert_eq!(answer("delivered").await, ["250 ok; y refused: 550 no such user; the others given up: 452 full"]);
+    assert_eq!(answer("dead").await, ["given up: 452 full"]);
+    assert_eq!(sums(&store.tally().await.unwrap(), "a"), (vec![(Ending::Delivered, 1), (Ending::Dead, 1)], 0));
+    assert_eq!(claim(&*store, "b", at(100)).await.len(), 1, "only what nobody has goes to the fallback");
+}
+
 async fn a_fallback_gets_what_is_dead_once_and_counts_nothing(place: &dyn Place) {
     let store = place.open().await;
     fail(&*store, at(0), &["Scan-1"], &["a"]).await;
@@ -654,6 +675,7 @@ macro_rules! suite {
                 a_source_keeps_its_first_cut_and_its_furthest_watermark, a_channel_gets_its_own_in_order_once_due,
                 a_channel_in_trouble_takes_nothing_before_its_time, one_aside_lets_the_others_pass,
                 a_clock_set_back_by_years_stops_nothing, what_has_waited_too_long_for_its_channel_is_given_up,
+                what_is_given_up_for_some_recipients_is_delivered_and_says_so,
                 a_fallback_gets_what_is_dead_once_and_counts_nothing, a_group_waits_for_others_and_goes_out_as_one_delivery, a_lease_keeps_others_off_until_it_runs_out, an_ending_is_for_good,
                 recipients_that_are_done_stay_done, a_roll_up_carries_what_was_held_and_ends_with_it,
                 a_dead_roll_up_is_sent_again_whole, the_dead_are_sent_again_and_the_living_at_once,

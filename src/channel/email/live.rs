@@ -86,7 +86,9 @@ impl Mail {
     fn write(&self, notification: &Notification, shown: usize, wording: &Wording, now: Timestamp) -> Result<Attempt<Payload>, String> {
         let mut parts = Vec::with_capacity(PARTS.len());
         for part in PARTS {
-            match words::render(&self.tools, &self.common, part, notification, shown, wording, now)? {
+            let written = words::render(&self.tools, &self.common, part, notification, shown, wording, now)?;
+            let unsaid = words::unsaid(&self.tools, &self.common, part, notification, wording);
+            match with_line(written, part, unsaid.as_deref()) {
                 Attempt::Fits((file, text)) if text.len() > PART_BYTES => {
                     let size = text.len();
                     return Ok(Attempt::TooLarge(format!("{file} makes {size} bytes, and mail is sent with at most {PART_BYTES}")));
@@ -171,6 +173,21 @@ impl Channel for Mail {
     }
 }
 
+/// The same words with a line behind them that they lack; a subject has no room for one.
+fn with_line(written: Attempt<(String, String)>, part: Part, line: Option<&str>) -> Attempt<(String, String)> {
+    match (written, line) {
+        (Attempt::Fits((file, text)), Some(line)) if part == Part::EmailText => {
+            Attempt::Fits((file, format!("{}\n\nNote: {line}\n", text.trim_end())))
+        }
+        (Attempt::Fits((file, mut text)), Some(line)) if part == Part::EmailHtml => {
+            let end = text.to_ascii_lowercase().rfind("</body>").unwrap_or(text.len());
+            text.insert_str(end, &format!("<p>{line}</p>\n"));
+            Attempt::Fits((file, text))
+        }
+        (written, _) => written,
+    }
+}
+
 /// What a mail's conversation is about: one profile of one source, or, for jobs of several, the rule; a notice's topic, so that
 /// its end is shown with its beginning; a digest's name.
 fn thread(notification: &Notification) -> String {
@@ -208,9 +225,10 @@ mod tests {
         }
     }
 
+    const YAML: &str = "smtp: smtp://127.0.0.1:1\nfrom: jobrelay@contoso.example\nto: ops@contoso.example\n";
+
     fn mail_channel() -> Arc<dyn Channel> {
-        let yaml = "smtp: smtp://127.0.0.1:1\nfrom: jobrelay@contoso.example\nto: ops@contoso.example\n";
-        channel(&KIND, yaml, Templates::built_in()).unwrap()
+        channel(&KIND, YAML, Templates::built_in()).unwrap()
     }
 
     fn composed(notification: &Notification, wording: &Wording) -> (String, String, String, String) {
@@ -284,6 +302,16 @@ mod tests {
         for part in [&html, &text] {
             assert!(part.contains(&format!("and {} more: ", 1_000 - named)) && part.len() < PART_BYTES, "{} bytes", part.len());
         }
+    }
+
+    #[test]
+    fn on_a_fallback_words_of_the_users_that_do_not_say_why_have_a_line_behind_them() {
+        let files = [("email.txt.hbs", "mine\n"), ("email.html.hbs", "<html><body><p>mine</p></body></html>"), ("email.subject.hbs", "s")];
+        let Payload::Mail { subject, html, text, .. } = hostile::quiet_on_a_fallback(&KIND, YAML, &files) else { panic!("a mail") };
+        assert_eq!(text, "mine\n\nNote: Could not be delivered to oncall: HTTP 404: <gone> & *away* now\n");
+        let line = "<p>Could not be delivered to oncall: HTTP 404: &lt;gone&gt; &amp; *away* now</p>\n";
+        assert_eq!(html, format!("<html><body><p>mine</p>{line}</body></html>"));
+        assert_eq!(subject, "s");
     }
 
     #[test]

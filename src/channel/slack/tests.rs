@@ -158,6 +158,26 @@ fn the_built_in_words_say_why_they_are_used() {
 }
 
 #[test]
+fn on_a_fallback_words_of_the_users_that_do_not_say_why_have_a_line_behind_them() {
+    let plain = |text: &str| json!({ "type": "context", "elements": [{ "type": "plain_text", "emoji": false, "text": text }] });
+    let line = "Could not be delivered to oncall: HTTP 404: &lt;gone&gt; &amp; *away* now";
+    let section = json!({ "type": "section", "text": { "type": "plain_text", "text": "mine" } });
+    let said = |own: &Value| match hostile::quiet_on_a_fallback(&KIND, URL, &[("slack.json.hbs", &own.to_string())]) {
+        Payload::Json(text) => serde_json::from_str::<Value>(&text).unwrap(),
+        mail @ Payload::Mail { .. } => panic!("{mail:?}"),
+    };
+    let message = said(&json!({ "text": "mine" }));
+    assert_eq!(message, json!({ "text": format!("mine\n{line}") }));
+    let message = said(&json!({ "text": "mine", "blocks": [section] }));
+    assert_eq!(message["blocks"], json!([section, plain(line)]));
+    let message = said(&json!({ "text": "mine", "attachments": [{ "color": "good", "blocks": [section] }] }));
+    assert_eq!((&message["text"], &message["attachments"][0]["blocks"]), (&json!("mine"), &json!([section, plain(line)])));
+    // Words that see to it themselves are left alone.
+    let own = json!({ "text": "{{#if undelivered}}late: {{undelivered}}{{else}}mine{{/if}}" });
+    assert_eq!(said(&own), json!({ "text": format!("late: {}", line.replace(" now", "\nnow")) }));
+}
+
+#[test]
 fn a_users_message_that_slack_would_refuse_is_told_before_it_is_sent() {
     let section = |text: &str| json!({ "type": "section", "text": { "type": "mrkdwn", "text": text } });
     let header = |text: &str| json!({ "text": "x", "blocks": [{ "type": "header", "text": { "type": "plain_text", "text": text } }] });

@@ -268,6 +268,18 @@ fn a_roll_up_names_whole_jobs_and_counts_the_rest() {
     assert!(json.contains("5000 jobs") && json.contains("jobrelay alerts --rule scan-failed"));
 }
 
+#[test]
+fn on_a_fallback_words_of_the_users_that_do_not_say_why_have_a_line_behind_them() {
+    let card = json!({ "type": "AdaptiveCard", "version": "1.4", "body": [{ "type": "TextBlock", "text": "mine" }] });
+    let own = json!({ "type": "message", "attachments": [{ "contentType": "application/vnd.microsoft.card.adaptive", "content": card }] });
+    let yaml = format!("url: {FLOW}");
+    let Payload::Json(text) = hostile::quiet_on_a_fallback(&KIND, &yaml, &[("teams.json.hbs", &own.to_string())]) else { panic!("JSON") };
+    let message: Value = serde_json::from_str(&text).unwrap();
+    let body = message["attachments"][0]["content"]["body"].as_array().unwrap();
+    assert_eq!(body[0]["text"], "mine");
+    assert_eq!(body[1]["inlines"][0]["text"], "Could not be delivered to oncall: HTTP 404: <gone> & *away* now");
+}
+
 /// The jobs that a card names, each whole (name, how it stands, id; one line where there are many), and those it counts.
 fn told_of(message: &Value) -> u64 {
     let body = message["attachments"][0]["content"]["body"].as_array().unwrap();

@@ -11,7 +11,7 @@ use super::{
     worker::Tx,
 };
 use crate::{
-    domain::{Ending, Name},
+    domain::{Ending, Name, TargetEnd},
     store::{GaveUp, Line, Overdue},
 };
 
@@ -77,11 +77,12 @@ pub fn give_up(tx: &mut Tx<'_>, overdue: &Overdue) -> rusqlite::Result<GaveUp> {
         .collect::<rusqlite::Result<_>>()?;
     for (id, targets) in &late {
         // A mail that some of its recipients have is delivered, as far as it can be.
-        let accepted = targets.as_deref().is_some_and(|text| targets_of(text).iter().any(|end| end.accepted));
+        let ends = targets.as_deref().map(targets_of).unwrap_or_default();
+        let accepted = ends.iter().any(|end| end.accepted);
         let ended = Ended {
             id: *id,
             ending: if accepted { Ending::Delivered } else { Ending::Dead },
-            answer: &overdue.answer,
+            answer: &TargetEnd::told_of_some(&ends, overdue.answer.clone()),
             now: overdue.now,
             fallback: overdue.fallback.as_ref(),
         };
