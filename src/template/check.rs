@@ -1,6 +1,6 @@
 //! The check of a compiled template against what is known of the data: every branch, not only those a sample takes.
 
-use std::sync::{Arc, LazyLock};
+use std::sync::Arc;
 
 use handlebars::{
     Path, PathSeg, Template,
@@ -12,32 +12,12 @@ use super::{
     compile::place_at,
     helpers::{self, SIGNS, Sign},
     sample,
-    shape::{Shape, Unknown},
-    view::view,
+    shape::{ROOT, Shape, Unknown},
 };
-use crate::{
-    document::{Fault, Faults, Source, near},
-    domain::Notification,
-};
+use crate::document::{Fault, Faults, Source, near};
 
 /// How deep loops may stand in one another: rendering must end in good time however many jobs there are.
 const LOOPS: usize = 3;
-
-/// What templates may name.
-static ROOT: LazyLock<Shape> = LazyLock::new(|| {
-    // Every view has each key, but only a notice has a `notice`, and so on: one of each kind is enough to know them all.
-    let seen = |mut samples: Vec<(&str, Notification)>| {
-        let (_, notification) = samples.swap_remove(0);
-        view(&notification, notification.entries(), sample::now(), None, None)
-    };
-    let mut all = seen(sample::samples());
-    all["notice"] = seen(sample::notices())["notice"].take();
-    let mut digest = seen(sample::digests());
-    for key in ["digest", "period", "totals"] {
-        all[key] = digest[key].take();
-    }
-    Shape::of(&all)
-});
 
 /// Tells everything wrong with a template; whether there was nothing.
 pub(super) fn check(template: &Template, source: &Arc<Source>, faults: &mut Faults) -> bool {

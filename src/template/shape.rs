@@ -1,10 +1,27 @@
 //! What is known of the data before there is any: which variables there are, taken from a sample view.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, sync::LazyLock};
 
 use serde_json::Value;
 
-use crate::document::near;
+use super::{sample, view::view};
+use crate::{document::near, domain::Notification};
+
+/// What templates may name.
+pub(super) static ROOT: LazyLock<Shape> = LazyLock::new(|| {
+    // Every view has each key, but only a notice has a `notice`, and so on: one of each kind is enough to know them all.
+    let seen = |mut samples: Vec<(&str, Notification)>| {
+        let (_, notification) = samples.swap_remove(0);
+        view(&notification, notification.entries(), sample::now(), None, None)
+    };
+    let mut all = seen(sample::samples());
+    all["notice"] = seen(sample::notices())["notice"].take();
+    let mut digest = seen(sample::digests());
+    for key in ["digest", "period", "totals"] {
+        all[key] = digest[key].take();
+    }
+    Shape::of(&all)
+});
 
 /// What a variable can be.
 #[derive(Debug, Clone, PartialEq, Eq)]
