@@ -104,6 +104,7 @@ fn of_notices() -> Vec<Scene> {
     vec![
         scene("A trouble begins", "begins", notice(begins.clone())),
         scene("A trouble is over", "over", notice(over)),
+        scene("Many sources in the same trouble", "together", notice(together(&begins))),
         scene("A scan that never came", "missing", of_rule(missing(&begins))),
         scene(
             "It came after all",
@@ -112,6 +113,16 @@ fn of_notices() -> Vec<Scene> {
         ),
         scene("Hostile words", "hostile", notice(hostile)),
     ]
+}
+
+fn together(like: &Notice) -> Notice {
+    let names: Vec<String> = (1..=20).map(|n| format!("tenant-{n}")).collect();
+    Notice {
+        topic: "sources down".into(),
+        title: "50 sources can't be read, again and again".into(),
+        text: format!("They are {}, and 30 more. Each answers: HTTP 503 Service Unavailable", names.join(", ")),
+        ..like.clone()
+    }
 }
 
 const CAME: &str = "A scan of \"nightly sites\" has finished at contoso, 2h 5m late";

@@ -1,6 +1,10 @@
 //! Scans that never come: each gap is told once, and once more when it is over, whatever happens to the program and the cloud.
 
-use std::{fs, process::Command};
+use std::{
+    fs,
+    process::Command,
+    time::{Duration, Instant},
+};
 
 use jobrelay::failpoint::{Point, VARIABLE};
 use serde_json::{Value, json};
@@ -224,5 +228,29 @@ async fn a_channel_that_is_down_gets_the_notice_late_and_once() {
     let taken = world.hook.taken();
     assert_eq!(taken.len(), 3);
     assert!(taken.iter().all(|one| one.header("webhook-id") == taken[0].header("webhook-id")));
+    service.kill().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_runs_too_long_is_told_right_after_a_restart_and_what_was_told_is_not_told_again() {
+    let world = World::new("rules:\n  - { name: stuck, when: { state: running, duration: '> 40s' }, notify: [hook] }\n").await;
+    world.upstream.put(job("Scan-told", "scan sites", 1, 3_600, None));
+    let young = Instant::now();
+    world.upstream.put(job("Scan-young", "scan sites", 1, 0, None));
+    let service = world.home.start().await;
+    world.hook.holds(1).await;
+    until("the alert is on record", || {
+        !world.home.json(&["deliveries", "--outcome", "delivered", "--format", "json"]).as_array().unwrap().is_empty()
+    })
+    .await;
+    service.kill().await;
+    assert!(young.elapsed() < Duration::from_secs(40), "the machine is too slow for this test to show anything");
+    // While the program is down, it becomes too old.
+    until("the scan has run for too long", || young.elapsed() > Duration::from_secs(42)).await;
+    let service = world.home.start().await;
+    world.hook.holds(2).await;
+    world.upstream.polled(2).await;
+    let told: Vec<Value> = world.hook.taken().iter().map(|taken| taken.json()["data"]["jobs"][0]["id"].clone()).collect();
+    assert_eq!(told, ["Scan-told", "Scan-young"]);
     service.kill().await;
 }

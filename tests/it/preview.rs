@@ -82,13 +82,13 @@ fn without_a_config_it_shows_what_is_built_in_and_says_so() {
     let output = run();
     assert_eq!(output.status.code(), Some(0), "{}", text(&output.stderr));
     assert!(text(&output.stderr).contains("There is no config at jobrelay.yaml: these are the built-in sets alone."));
-    assert_eq!(text(&output.stdout), "jobrelay-preview.html: 3 sets, 60 messages\n");
+    assert_eq!(text(&output.stdout), "jobrelay-preview.html: 3 sets, 64 messages\n");
     let path = folder.path().join("jobrelay-preview.html");
     let page = fs::read_to_string(&path).unwrap();
     inert(&page);
     assert!(page.contains("these are the built-in sets alone"), "{page}");
     for kind in KINDS {
-        assert_eq!((messages(&page, "alert", kind).len(), messages(&page, "notice", kind).len()), (6, 5), "{kind}");
+        assert_eq!((messages(&page, "alert", kind).len(), messages(&page, "notice", kind).len()), (6, 6), "{kind}");
     }
     // What the readers see of one job, of two hundred, and of a trouble.
     for kind in KINDS {
@@ -96,7 +96,7 @@ fn without_a_config_it_shows_what_is_built_in_and_says_so() {
         assert!(alerts[0].contains("scan exchange mailboxes"), "{kind}: {}", alerts[0]);
         assert!(alerts[2].contains(if kind == "Webhook" { "&quot;count&quot;: 200" } else { "200" }), "{kind}: {}", alerts[2]);
         assert!(messages(&page, "notice", kind)[1].contains("Nothing that ended meanwhile is lost"), "{kind}");
-        let missing = &messages(&page, "notice", kind)[2];
+        let missing = &messages(&page, "notice", kind)[3];
         assert!(missing.contains("nightly-scan") && !missing.contains("about itself"), "{kind}: {missing}");
         assert!(alerts[3].contains("channel_is_archived"), "{kind}: {}", alerts[3]);
     }
