@@ -21,7 +21,7 @@ use crate::{
     store::{LastEnd, StoreError, WatchRow, Watches},
     wake::Wake,
 };
-use plan::{Facts, Gathering, plan};
+use plan::{Facts, Gathering, Newest, newest, plan};
 
 /// How long to sleep at most: the wall clock may be set back.
 const LOOK_AGAIN: Duration = Duration::from_secs(60);
@@ -48,6 +48,7 @@ struct Memory {
     /// The watches as the store has them; none after a write of which that is not sure.
     rows: Option<Vec<WatchRow>>,
     ends: BTreeMap<Name, Vec<LastEnd>>,
+    newest: BTreeMap<Name, Newest>,
     /// How many readings of a source's list `ends` knows of.
     readings: BTreeMap<Name, u64>,
     gathering: Gathering,
@@ -97,7 +98,7 @@ impl MissingJobs {
             rules: self.rules.rules(),
             sources: &self.sources,
             rows: &rows,
-            ends: &memory.ends,
+            newest: &memory.newest,
             readings: &readings,
             now: self.clock.now(),
         };
@@ -124,7 +125,10 @@ impl MissingJobs {
             let read = readings.get(source).map_or(0, |reading| reading.readings);
             if memory.readings.get(source) != Some(&read) {
                 let ends = self.store.last_ends(source).await?;
-                memory.ends.insert(source.clone(), ends);
+                if memory.ends.get(source) != Some(&ends) {
+                    memory.newest.insert(source.clone(), newest(self.rules.rules(), &ends));
+                    memory.ends.insert(source.clone(), ends);
+                }
                 memory.readings.insert(source.clone(), read);
             }
         }

@@ -23,6 +23,20 @@ pub const GATHER: Duration = Duration::from_secs(60);
 /// After so long a source that can't be read counts as dark, also where it is polled too seldom to have failed several times.
 const DARK_AFTER: Duration = Duration::from_secs(15 * 60);
 
+/// By rule, the newest end that counts.
+pub type Newest = BTreeMap<Name, LastEnd>;
+
+/// The newest end that each rule waits for, of a source's newest ends by profile. Asked only when those change: there may be many
+/// profiles, and lists are read all the time.
+pub fn newest(rules: &[Arc<Rule>], ends: &[LastEnd]) -> Newest {
+    let of = |rule: &Arc<Rule>| {
+        let missing = rule.missing()?;
+        let newest = ends.iter().filter(|end| missing.awaits(&end.profile)).max_by_key(|end| end.at)?;
+        Some((rule.name.clone(), newest.clone()))
+    };
+    rules.iter().filter_map(of).collect()
+}
+
 /// What is known.
 pub struct Facts<'f> {
     /// Every enabled rule.
@@ -31,8 +45,8 @@ pub struct Facts<'f> {
     pub sources: &'f [Name],
     /// The watches as they were written down.
     pub rows: &'f [WatchRow],
-    /// The newest end of each scan profile, by source.
-    pub ends: &'f BTreeMap<Name, Vec<LastEnd>>,
+    /// The newest end that each rule waits for, by source; see [`newest`].
+    pub newest: &'f BTreeMap<Name, Newest>,
     /// How far each list is known.
     pub readings: &'f BTreeMap<Name, Reading>,
     /// The present.
@@ -160,8 +174,7 @@ impl OfRule<'_> {
     }
 
     fn newest(&self, source: &Name) -> Option<&LastEnd> {
-        let ends = self.facts.ends.get(source)?;
-        ends.iter().filter(|end| self.missing.awaits(&end.profile)).max_by_key(|end| end.at)
+        self.facts.newest.get(source)?.get(&self.rule.name)
     }
 
     /// The sources of a watch.
