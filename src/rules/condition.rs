@@ -101,7 +101,18 @@ pub const CONDITIONS: &[Condition] = &[
         examples: &["{ factor: 2, over: 20 }", "{ factor: 1.5, over: 50, at_least: 10m }"],
         read: slower::read,
     },
-    Condition { key: "expr", meaning: "a CEL expression over `job` is true", examples: &["job.profile.size() > 20"], read: expr::read },
+    Condition {
+        key: "expr",
+        meaning: "a CEL expression over `job` is true; `job` has id, source, type, state, started, finished, duration, profile, category \
+                  and extension",
+        examples: &[
+            "job.profile.size() > 20",
+            r#"'job.duration > (job.source == "contoso" ? duration("30m") : duration("1h"))'"#,
+            r#"'job.finished.getDayOfWeek("Europe/Zurich") in [0, 6]'"#,
+            "has(job.extension.objects) && job.extension.objects > 1000",
+        ],
+        read: expr::read,
+    },
 ];
 
 /// All that a condition may look at.

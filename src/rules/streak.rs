@@ -125,7 +125,7 @@ fn length(written: &str) -> Result<Length, String> {
         }
         part.parse()
             .ok()
-            .filter(|number: &u32| *number < PAST_MOST)
+            .filter(|number: &u32| *number <= PAST_MOST)
             .ok_or_else(|| format!("a streak is looked back for {PAST_MOST} jobs at most"))
     };
     let (least, most) = if let Some(rest) = text.strip_prefix(">=") {
@@ -189,7 +189,7 @@ mod tests {
             ("= 0", "no streak is ever `= 0`"),
             ("< 1", "no streak is ever"),
             ("4..2", "no streak is ever"),
-            (">= 1000", "1000 jobs at most"),
+            (">= 1001", "1000 jobs at most"),
             (">= 99999999999999", "1000 jobs at most"),
         ] {
             let why = length(written).unwrap_err();

@@ -233,11 +233,19 @@ fn the_starter_rules_are_read_without_a_word_and_do_what_they_say() {
     let names = |job: &Job| rules.judge(job, now()).iter().map(|rule| rule.name.to_string()).collect::<Vec<_>>();
     assert_eq!(names(&job(State::Failed, "sites", 60)), ["scan-failed"]);
     assert_eq!(names(&job(State::FinishedWithException, "sites", 60)), ["scan-failed"]);
-    assert_eq!(names(&job(State::Finished, "sites", 3 * 3_600)), ["slow-scan"]);
     assert_eq!(names(&job(State::Running, "sites", 7 * 3_600)), ["stuck-scan"]);
     assert!(names(&job(State::Finished, "sites", 60)).is_empty());
     assert!(names(&job(State::Running, "sites", 60)).is_empty());
     assert!(names(&job(State::Stopped, "sites", 60)).is_empty());
+    let by_past = |job: &Job, past: &[(State, u64)]| {
+        let past: Vec<Arc<Job>> = past.iter().map(|(state, seconds)| Arc::new(self::job(*state, "sites", *seconds))).collect();
+        rules.judge_by_past(job, Past::new(&past), now()).iter().map(|rule| rule.name.to_string()).collect::<Vec<_>>()
+    };
+    let failed = job(State::Failed, "sites", 60);
+    assert_eq!(by_past(&failed, &[(State::Failed, 60); 2]), ["scan-keeps-failing"]);
+    assert!(by_past(&failed, &[(State::Failed, 60); 3]).is_empty());
+    assert_eq!(by_past(&job(State::Finished, "sites", 60), &[(State::Failed, 60)]), ["scan-recovered"]);
+    assert_eq!(by_past(&job(State::Running, "sites", 1_201), &[(State::Finished, 600); 3]), ["slower-than-usual"]);
 }
 
 #[test]
