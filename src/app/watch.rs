@@ -73,7 +73,8 @@ pub async fn watch(files: Arc<Files>, bell: Arc<Bell>) {
 /// A folder on a network may take its time.
 async fn look(files: &Arc<Files>) -> Option<Glance> {
     let files = Arc::clone(files);
-    tokio::task::spawn_blocking(move || files.glance()).await.ok()
+    let glance = tokio::task::spawn_blocking(move || files.glance()).await;
+    glance.inspect_err(|error| tracing::error!(%error, "the config's files are no longer watched: SIGHUP has them read anew")).ok()
 }
 
 #[cfg(test)]

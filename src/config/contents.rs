@@ -14,8 +14,6 @@ use sha2::{Digest, Sha256};
 use super::{Config, environment::ProcessEnvironment, load};
 use crate::document::{Environment, FILE_BYTES, Faults, read_bounded};
 
-/// The most entries of one folder that are watched; the rest is read by a reload that is asked for.
-const ENTRIES: usize = 10_000;
 /// How deep below `templates/` a file is used: in the folder of its set.
 const DEEP: usize = 2;
 
@@ -125,7 +123,7 @@ impl Files {
 fn below(folder: &Path, deep: usize, found: &mut Vec<PathBuf>) {
     let Ok(listing) = fs::read_dir(folder) else { return };
     let hidden = |path: &PathBuf| path.file_name().is_none_or(|name| name.as_encoded_bytes().starts_with(b"."));
-    let mut paths: Vec<PathBuf> = listing.filter_map(|entry| Some(entry.ok()?.path())).filter(|path| !hidden(path)).take(ENTRIES).collect();
+    let mut paths: Vec<PathBuf> = listing.filter_map(|entry| Some(entry.ok()?.path())).filter(|path| !hidden(path)).collect();
     paths.sort();
     for path in paths {
         if !path.is_dir() {

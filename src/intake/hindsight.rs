@@ -174,7 +174,7 @@ impl Intake {
     pub(super) async fn look_back(&self, hindsight: &mut Hindsight, record: &SourceRecord, complete: bool) -> Result<(), StoreError> {
         let Some(until) = hindsight.until(complete, Instant::now()) else { return Ok(()) };
         if !complete {
-            tracing::info!(source = %self.name, "the list is still not read whole: rules that look at the past judge by what is known");
+            tracing::info!(source = %self.name, "ends have waited long enough for the rest of the list: rules that look at the past judge by what is known");
         }
         let result = self.judge_waiting(hindsight, record, until).await;
         let left = match &result {

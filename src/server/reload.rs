@@ -86,7 +86,10 @@ pub async fn reload(State(server): State<Arc<Server>>, headers: HeaderMap) -> Re
         return error(StatusCode::FORBIDDEN, "a web page may not do this: set `server.token`, and send it as `Authorization: Bearer …`");
     }
     let stopping = || error(StatusCode::SERVICE_UNAVAILABLE, "stopping");
-    let Some(bell) = server.bell.as_ref().filter(|_| !server.stopping.load(Ordering::Relaxed)) else { return stopping() };
+    let Some(bell) = &server.bell else { return error(StatusCode::NOT_IMPLEMENTED, "there are no config files to read anew") };
+    if server.stopping.load(Ordering::Relaxed) {
+        return stopping();
+    }
     match bell.answered().await {
         Outcome::Reloaded { rules_version } => Json(json!({ "reloaded": true, "rules_version": rules_version })).into_response(),
         Outcome::Refused(faults) => {
