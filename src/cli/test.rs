@@ -173,7 +173,7 @@ fn tell(file: &RanFile<'_>) {
             place.source.path.display(),
             place.line,
             place.column,
-            ran.test.name,
+            ran.test.title(),
             ran.table(),
             config::told(&faults, colour)
         ));

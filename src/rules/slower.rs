@@ -98,7 +98,7 @@ impl Test for Slower {
     }
 
     fn turning_ages(&self, facts: &Facts<'_>) -> Vec<Duration> {
-        self.usual(facts).map(|usual| vec![self.at_least, self.limit(usual.median)]).unwrap_or_default()
+        self.usual(facts).map(|usual| vec![self.limit(usual.median).max(self.at_least)]).unwrap_or_default()
     }
 
     fn need(&self) -> Option<Need> {

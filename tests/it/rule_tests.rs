@@ -91,6 +91,20 @@ fn a_test_that_fails_shows_what_was_expected_what_came_and_what_decided() {
 }
 
 #[test]
+fn no_name_in_a_test_steers_the_terminal() {
+    let hostile = PASSES.replace("a failed scan pages", "\"\\e[31m\\nx\\u202e\" #").replace("scan sharepoint sites", "\"\\e[2J\\n\"");
+    let home = home(CONFIG, &[("scans.yaml", &hostile.replace("job: 1", "job: \"\\e[1m\\n\""))]);
+    let (told, code) = ran(&home, &["test"]);
+    assert!(code == 1 && told.contains("there is no job"), "{told}");
+    let home = self::home(CONFIG, &[("scans.yaml", &hostile.replace("rule: scan-failed", "rule: slow-scan"))]);
+    let (shown, _) = ran(&home, &["test"]);
+    assert!(shown.contains("FAILED:  [31m x \n") && shown.contains("( [2J , failed, 32s)"), "{shown}");
+    for told in [told, shown] {
+        assert!(!told.contains(['\u{1b}', '\u{202e}']), "{told}");
+    }
+}
+
+#[test]
 fn running_and_missing_rules_go_by_the_clock() {
     let tests = "\
 tests:

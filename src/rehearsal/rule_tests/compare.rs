@@ -7,6 +7,7 @@ use jiff::Timestamp;
 use super::{
     RuleTest,
     expect::{Expect, Kind, listed, seconds, source},
+    words::shown,
 };
 use crate::{
     document::Place,
@@ -65,8 +66,9 @@ pub fn compare(test: &RuleTest) -> Outcome {
     events.retain(|event| concerns(test, event.rule()));
     let stage = Stage::new(test, events);
     let (of_expected, of_events) = stage.pairs();
-    let expected = test.expect.iter().zip(&of_expected).map(|(expect, met)| Line { words: expect.words(), matched: met.is_some() });
-    let actual = (0..stage.events.len()).map(|at| Line { words: stage.words(at), matched: of_events.get(at).copied().flatten().is_some() });
+    let expected = test.expect.iter().zip(&of_expected).map(|(expect, met)| Line { words: shown(&expect.words()), matched: met.is_some() });
+    let actual =
+        (0..stage.events.len()).map(|at| Line { words: shown(&stage.words(at)), matched: of_events.get(at).copied().flatten().is_some() });
     Outcome { expected: expected.collect(), actual: actual.collect(), surprises: stage.surprises(&of_expected, &of_events) }
 }
 

@@ -89,6 +89,12 @@ impl RuleTest {
         self.expect.iter().map(|expect| &expect.rule.name)
     }
 
+    /// Its name as one line that can't steer a terminal.
+    #[must_use]
+    pub fn title(&self) -> String {
+        words::shown(&self.name)
+    }
+
     /// Plays the jobs through the rules, and compares.
     #[must_use]
     pub fn run(&self) -> Outcome {

@@ -78,3 +78,8 @@ pub fn json(node: &Node) -> serde_json::Value {
         }
     }
 }
+
+/// A text as one line that can't steer a terminal.
+pub fn shown(text: &str) -> String {
+    text.chars().map(|c| if c.is_control() || matches!(c, '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}') { ' ' } else { c }).collect()
+}
