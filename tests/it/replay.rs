@@ -306,6 +306,7 @@ async fn the_store_of_a_real_run_replays_to_what_was_really_sent_and_a_live_sour
     let rules = "\
 rules:
   - { name: failed, when: { state: [failed, finished_with_exception] }, notify: hook }
+  - { name: twice, when: { state: failed, streak: '>= 2' }, notify: hook }
   - { name: slow, when: { state: finished, duration: '> 1m' }, notify: hook }
 ";
     let config = format!(
@@ -322,10 +323,10 @@ rules:
     upstream.put(job("d", "mail", 2, 900, Some(890)));
     upstream.put(job("open", "mail", 1, 100, None));
     let service = home.start().await;
-    hook.holds(3).await;
+    hook.holds(4).await;
     upstream.polled(2).await;
     upstream.put(job("open", "mail", 3, 100, Some(0)));
-    hook.holds(4).await;
+    hook.holds(5).await;
 
     let alerts = |json: &Value| -> Vec<String> {
         let mut all: Vec<String> =
@@ -334,7 +335,7 @@ rules:
         all
     };
     let sent = alerts(&home.json(&["alerts", "--format", "json"]));
-    assert_eq!(sent, ["failed \"a\"", "failed \"c\"", "failed \"open\"", "slow \"b\""]);
+    assert_eq!(sent, ["failed \"a\"", "failed \"c\"", "failed \"open\"", "slow \"b\"", "twice \"a\""]);
     // Beside the service, which goes on.
     let replayed = |args: &[&str]| -> Vec<String> {
         let replay = home.json(&[&["replay", "--format", "json"], args].concat());
@@ -344,7 +345,7 @@ rules:
         all
     };
     assert_eq!(replayed(&["--since", "24h"]), sent);
-    let with_old = ["failed \"a\"", "failed \"c\"", "failed \"old\"", "failed \"open\"", "slow \"b\""];
+    let with_old = ["failed \"a\"", "failed \"c\"", "failed \"old\"", "failed \"open\"", "slow \"b\"", "twice \"a\""];
     assert_eq!(replayed(&[]), with_old, "by itself, the last 30 days");
     let (messages, polls) = (hook.taken().len(), upstream.polls());
     assert_eq!(replayed(&["--source", "contoso"]), with_old);
@@ -352,6 +353,6 @@ rules:
     assert_eq!(service.stop().await, 0);
     assert_eq!(hook.taken().len(), messages, "nothing was sent");
     let rows = home.stdout(&["jobs", "--format", "json"]);
-    assert_eq!(from_stdin(&home, &rows)["summary"]["alerts"], 5);
+    assert_eq!(from_stdin(&home, &rows)["summary"]["alerts"], 6);
     assert_eq!(replayed(&["--since", "24h"]), sent, "and without the service");
 }
