@@ -88,6 +88,11 @@ impl Stage<'_> {
     /// Adds what one run of a job raises.
     fn play(&self, course: &Course, raised: &mut Vec<Raised>) {
         let job = &course.job;
+        let end = if job.is_final() { job.finished.or(job.started) } else { None };
+        if end.is_some_and(|end| end < self.watch.from) {
+            // All it could raise is past.
+            return;
+        }
         let mut alerted: Vec<Name> = Vec::new();
         let mut add = |rules: Vec<Arc<Rule>>, job: &Arc<Job>, at: Timestamp| {
             for rule in rules {
@@ -99,7 +104,6 @@ impl Stage<'_> {
                 }
             }
         };
-        let end = if job.is_final() { job.finished.or(job.started) } else { None };
         if self.rules.watches_running() && (course.watched || !job.is_final()) {
             let running =
                 if job.is_final() { Arc::new(Job { state: State::Running, finished: None, ..Job::clone(job) }) } else { Arc::clone(job) };
