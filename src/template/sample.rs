@@ -115,7 +115,16 @@ pub fn notices() -> Vec<(&'static str, Notification)> {
 #[must_use]
 pub fn digests() -> Vec<(&'static str, Notification)> {
     let several = full_digest();
-    let one = Digest { several: false, tenants: Listed::default(), quiet: Listed::default(), late: false, ..several.clone() };
+    let coverage = Coverage { polls: 1_440, missed: 0, sources: 1, troubled: Listed::default(), ..several.coverage.clone() };
+    let one = Digest {
+        several: false,
+        tenants: Listed::default(),
+        quiet: Listed::default(),
+        late: false,
+        notes: Vec::new(),
+        coverage,
+        ..several.clone()
+    };
     let nothing = Digest::unreadable("weekday-morning", now());
     let told = |digest: Digest| Notification::of_digest(Arc::new(digest), now());
     vec![
@@ -139,6 +148,13 @@ fn full_digest() -> Digest {
         streak_more: false,
         last_good: Some(now() - hours(53)),
         last_failed: Some(now() - hours(2)),
+    };
+    let once = Failing {
+        profile: "scan power platform".into(),
+        totals: Totals { finished: 1, failed: 1, ..Totals::default() },
+        still: false,
+        streak: Some(0),
+        ..failing.clone()
     };
     let slow = Slow {
         source: source.clone(),
@@ -165,12 +181,15 @@ fn full_digest() -> Digest {
         totals,
         before,
         categories: vec![category(Some(0), totals, before), category(None, Totals::default(), Totals { failed: 1, ..Totals::default() })],
-        failing: Listed { first: vec![failing.clone()], more: 1 },
+        failing: Listed { first: vec![failing.clone(), once.clone()], more: 1 },
         recovered: Listed { first: vec![recovered], more: 0 },
         slower: Listed { first: vec![slow.clone()], more: 2 },
-        slowest: Listed { first: vec![slow.clone(), Slow { usual: None, ..slow }], more: 3 },
+        slowest: Listed {
+            first: vec![slow.clone(), Slow { profile: "scan onedrive accounts".into(), millis: 1_980_000, usual: None, ..slow }],
+            more: 3,
+        },
         tenants: Listed {
-            first: vec![Tenant { source: source.clone(), totals, failing: Listed { first: vec![failing], more: 1 } }],
+            first: vec![Tenant { source: source.clone(), totals, failing: Listed { first: vec![failing, once], more: 1 } }],
             more: 1,
         },
         quiet: Listed { first: vec!["fabrikam".into(), "tailspin".into()], more: 3 },

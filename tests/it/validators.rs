@@ -3,6 +3,7 @@
 //!
 //! `./test` installs them and runs these; in a plain run of the tests they are told as ignored.
 
+mod cron;
 mod junit;
 mod mail;
 mod slack;
