@@ -264,3 +264,45 @@ fn a_check_tries_notices_where_they_go() {
     let (good, said) = with("timeout: 10s", notices);
     assert!(!good && said.contains("webhook.json.hbs:1:") && said.contains("did you mean `title`?"), "{said}");
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_reload_that_is_refused_is_told_once_and_once_more_when_the_config_is_in_use_again() {
+    let world = World::new().await;
+    let rules = world.home.path("rules/rules.yaml");
+    let good = fs::read_to_string(&rules).unwrap();
+    let reload = |service: &Service| {
+        assert!(std::process::Command::new("kill").args(["-HUP", &service.pid().to_string()]).status().unwrap().success());
+    };
+    let service = world.home.start().await;
+    world.upstream.polled(1).await;
+    fs::write(&rules, good.replace("failed }", "faild }")).unwrap();
+    reload(&service);
+    let told = world.first.holds(1).await[0].json();
+    assert_eq!((&told["data"]["topic"], &told["data"]["title"]), (&json!("reload refused"), &json!("The changed config is not in use")));
+    let said = told["data"]["text"].as_str().unwrap();
+    assert!(said.contains("rules.yaml:3:20: ") && said.contains("faild"), "{said}");
+    assert_eq!(troubles(&service).await, ["reload refused"]);
+    // Refused again, for another reason: it is told already.
+    fs::write(&rules, good.replace("notify: [second]", "notify: [secnd]")).unwrap();
+    reload(&service);
+    until("it is refused again", || service.log().contains("secnd")).await;
+    world.upstream.polled(2).await;
+    assert_eq!((titles(&world.first).len(), titles(&world.second).len()), (1, 1));
+    fs::write(&rules, &good).unwrap();
+    reload(&service);
+    world.first.holds(2).await;
+    world.recorded(4).await;
+    assert_eq!(titles(&world.first), ["The changed config is not in use", "The config is in use again"]);
+    assert_eq!(troubles(&service).await, [""; 0]);
+    // One that was mended before a restart is over with it.
+    fs::write(&rules, "rules: [").unwrap();
+    reload(&service);
+    until("it is told on both", || titles(&world.first).len() == 3 && titles(&world.second).len() == 3).await;
+    fs::write(&rules, &good).unwrap();
+    world.recorded(6).await;
+    service.kill().await;
+    let service = world.home.start().await;
+    world.first.holds(4).await;
+    assert_eq!(titles(&world.first)[3], "The config is in use again");
+    service.kill().await;
+}
