@@ -40,7 +40,7 @@ const MAY_NAME: &[(&str, &[&str])] = &[
             "source", "store", "wake", "rules",
         ],
     ),
-    ("schema", &["document", "rules", "source", "channel", "config"]),
+    ("schema", &["document", "rehearsal", "rules", "source", "channel", "config"]),
     ("demo", &["app", "clock", "config", "document", "domain", "source", "store", "channel", "template"]),
     ("preview", &["channel", "config", "demo", "document", "domain", "http", "template"]),
     (

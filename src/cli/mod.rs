@@ -173,7 +173,7 @@ enum Command {
     /// List deliveries, newest first, with the channel's answer; `deliveries retry` sends again
     #[command(after_help = list::DELIVERY_EXAMPLES)]
     Deliveries(list::DeliveryArgs),
-    /// Print the JSON Schema of the config file, for editors; with --rules, that of rule files
+    /// Print the JSON Schema of the config file, for editors; with --rules or --tests, that of rule files or their tests
     #[command(after_help = schema::EXAMPLES)]
     Schema(schema::Args),
     /// Print shell completions

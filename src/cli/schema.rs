@@ -9,6 +9,7 @@ pub const EXAMPLES: &str = "\
 Examples:
   jobrelay schema > schemas/jobrelay.schema.json
   jobrelay schema --rules > schemas/rules.schema.json
+  jobrelay schema --tests > schemas/tests.schema.json
 
 An editor with the yaml language server (VS Code's YAML extension, Neovim, Helix, Zed, Emacs) completes keys and marks mistakes
 where a file's first line names its schema, as in the files that `jobrelay init` writes:
@@ -21,10 +22,18 @@ pub struct Args {
     /// That of rule files, in place of the config's
     #[arg(long)]
     rules: bool,
+
+    /// That of files of rule tests, in place of the config's
+    #[arg(long, conflicts_with = "rules")]
+    tests: bool,
 }
 
 pub fn run(args: &Args) -> ExitCode {
-    let which = if args.rules { Which::Rules } else { Which::Config };
+    let which = match (args.rules, args.tests) {
+        (true, _) => Which::Rules,
+        (_, true) => Which::Tests,
+        _ => Which::Config,
+    };
     print(format_args!("{}", which.text().trim_end()));
     ExitCode::SUCCESS
 }

@@ -77,10 +77,14 @@ pub enum Form {
     OneOrMany(&'static Form),
     /// A list of at least one.
     List(&'static Form),
+    /// A list, of nothing too.
+    AnyList(&'static Form),
     /// One of these.
     Either(&'static [Form]),
     /// The same, or nothing: all below the key may be commented out.
     OrNothing(&'static Form),
+    /// Whatever there is.
+    Anything,
     /// A mapping with these keys.
     Mapping(&'static Keys),
     /// A mapping whose keys are the user's own names.

@@ -1,13 +1,8 @@
 //! The keys of rule files and of their parts, for the schema.
 
-use std::borrow::Cow;
+use crate::document::{DURATION_PAIR, Form, Key, Keys};
 
-use crate::{
-    document::{DURATION_PAIR, Form, Key, Keys},
-    domain::{Category, JobType, Severity, State},
-};
-
-use super::{GroupBy, condition::CONDITIONS, past::PAST_MOST, slower};
+use super::{GroupBy, condition::CONDITIONS, past::PAST_MOST, slower, words};
 
 /// The keys of a rule file.
 pub const FILE: Keys = Keys::new(&[&[Key::new(
@@ -35,7 +30,7 @@ pub const RULE: Keys = Keys {
             Form::Mapping(&MISSING),
             &["{ profile: \"nightly *\", every: 24h, grace: 30m }"],
         ),
-        Key::new("severity", "how urgent; warning where nothing is said", Form::Word(severities), &["critical"]),
+        Key::new("severity", "how urgent; warning where nothing is said", Form::Word(words::severities), &["critical"]),
         Key::new("notify", "the channels that get its messages", Form::OneOrMany(&Form::Text), &["[oncall]"]).required(),
         Key::new(
             "limit",
@@ -122,9 +117,9 @@ pub fn when_keys() -> Vec<Key> {
 /// What a condition's value looks like.
 fn form(key: &str) -> Option<Form> {
     Some(match key {
-        "state" | "previous" => Form::OneOrMany(&Form::Code(states)),
-        "type" => Form::OneOrMany(&Form::Code(types)),
-        "category" => Form::OneOrMany(&Form::Code(categories)),
+        "state" | "previous" => Form::OneOrMany(&Form::Code(words::states)),
+        "type" => Form::OneOrMany(&Form::Code(words::types)),
+        "category" => Form::OneOrMany(&Form::Code(words::categories)),
         "source" | "profile" => Form::OneOrMany(&Form::Text),
         "duration" => Form::OneOrMany(&Form::Like(DURATION_PAIR)),
         "finished" => Form::OneOrMany(&Form::Mapping(&FINISHED)),
@@ -134,26 +129,6 @@ fn form(key: &str) -> Option<Form> {
         "expr" => Form::Text,
         _ => return None,
     })
-}
-
-fn named<T: Copy>(all: &[T], name: impl Fn(T) -> Cow<'static, str>) -> Vec<String> {
-    all.iter().map(|one| name(*one).into_owned()).collect()
-}
-
-fn states() -> Vec<String> {
-    named(State::ALL, State::name)
-}
-
-fn types() -> Vec<String> {
-    named(JobType::ALL, JobType::name)
-}
-
-fn categories() -> Vec<String> {
-    named(Category::ALL, Category::name)
-}
-
-fn severities() -> Vec<String> {
-    Severity::ALL.iter().map(|severity| severity.name().to_owned()).collect()
 }
 
 fn group_words() -> Vec<String> {

@@ -28,6 +28,7 @@ mod streak;
 mod turns;
 mod version;
 mod when;
+pub mod words;
 
 #[cfg(test)]
 mod tests;

@@ -1,4 +1,4 @@
-//! JSON Schemas of the config and of rule files, for editors: made of the tables of keys that stand beside the readers.
+//! JSON Schemas of the config, of rule files and of their tests, for editors: made of the tables of keys that stand beside the readers.
 //!
 //! Draft 7, for the yaml language server knows no later one in full. A schema refuses nothing that the reader takes; what only
 //! the reader can know (that a channel is there, that a time zone is one) is left to `check`.
@@ -11,6 +11,7 @@ use serde_json::{Map, Value, json};
 use crate::{
     channel, config,
     document::{DURATION, Form, Key, Keys},
+    rehearsal::rule_tests,
     rules, source,
 };
 
@@ -21,11 +22,13 @@ pub enum Which {
     Config,
     /// `rules/*.yaml`.
     Rules,
+    /// `rules/tests/*.yaml`.
+    Tests,
 }
 
 impl Which {
     /// All.
-    pub const ALL: &'static [Self] = &[Self::Config, Self::Rules];
+    pub const ALL: &'static [Self] = &[Self::Config, Self::Rules, Self::Tests];
 
     /// The file's name in `schemas/`.
     #[must_use]
@@ -33,6 +36,7 @@ impl Which {
         match self {
             Self::Config => "jobrelay.schema.json",
             Self::Rules => "rules.schema.json",
+            Self::Tests => "tests.schema.json",
         }
     }
 
@@ -46,10 +50,13 @@ impl Which {
         let (title, keys) = match self {
             Self::Config => ("jobrelay.yaml", config::FILE_KEYS),
             Self::Rules => ("jobrelay's rules", rules::FILE_KEYS),
+            Self::Tests => ("tests of jobrelay's rules", rule_tests::FILE_KEYS),
         };
         let mut definitions = Map::new();
         definitions.insert("filled".into(), json!({ "type": "string", "pattern": FILLED, "description": "filled in from outside" }));
-        definitions.insert("when".into(), mapping(rules::when_keys().iter(), &[]));
+        if self != Self::Tests {
+            definitions.insert("when".into(), mapping(rules::when_keys().iter(), &[]));
+        }
         if self == Self::Config {
             let kinds = source::KINDS.iter().map(|kind| (kind.name, kind.keys));
             definitions.insert("source".into(), of_kind("the kind of source", config::SOURCE_KEYS, kinds));
@@ -109,6 +116,10 @@ fn of_kind(what: &str, common: &'static [Key], kinds: impl Iterator<Item = (&'st
 /// A key's value, with what there is to say of it.
 fn property(key: &Key) -> Value {
     let mut schema = value(key.form);
+    if schema.get("pattern").is_some() {
+        // What the language server says in place of the expression.
+        put(&mut schema, "patternErrorMessage", json!(format!("write it as in {}", key.examples.join(" or "))));
+    }
     if schema.get("$ref").is_some() {
         // Draft 7 passes over whatever stands beside a reference.
         schema = json!({ "allOf": [schema] });
@@ -145,8 +156,17 @@ fn value(form: Form) -> Value {
         Form::Factor(most) => or_filled(vec![json!({ "type": "number", "exclusiveMinimum": 0, "maximum": most })]),
         Form::OneOrMany(form) => json!({ "anyOf": [value(*form), { "type": "array", "minItems": 1, "items": value(*form) }] }),
         Form::List(form) => json!({ "type": "array", "minItems": 1, "items": value(*form) }),
+        Form::AnyList(form) => json!({ "type": "array", "items": value(*form) }),
+        Form::Anything => json!({}),
         Form::Either(forms) => json!({ "anyOf": forms.iter().map(|form| value(*form)).collect::<Vec<_>>() }),
-        Form::OrNothing(form) => json!({ "anyOf": [value(*form), { "type": "null" }] }),
+        Form::OrNothing(form) => {
+            let mut schema = value(*form);
+            match schema.get("type").cloned() {
+                Some(kind) => put(&mut schema, "type", json!([kind, "null"])),
+                None => schema = json!({ "anyOf": [schema, { "type": "null" }] }),
+            }
+            schema
+        }
         Form::Mapping(keys) => mapping(keys.all(), keys.one_of),
         Form::Named(form) => json!({ "type": "object", "additionalProperties": value(*form) }),
         Form::Defined(name) => json!({ "$ref": format!("#/definitions/{name}") }),

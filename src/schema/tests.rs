@@ -28,6 +28,15 @@ fn errors(documents: &Documents, which: Which) -> Vec<String> {
             fs::write(folder.path().join("jobrelay.yaml"), documents.config.to_string()).unwrap();
             crate::config::load(&folder.path().join("jobrelay.yaml"), &Unset).1
         }
+        Which::Tests => {
+            let folder = tempfile::tempdir().unwrap();
+            let path = folder.path().join("a.yaml");
+            fs::write(&path, documents.tests.to_string()).unwrap();
+            let mut faults = Faults::default();
+            // Without the rules, only what is wrong whatever they are is told.
+            rule_tests::read(&path, &Unset, folder.path(), None, &mut faults);
+            faults
+        }
         Which::Rules => {
             let mut faults = Faults::default();
             let source = Arc::new(Source { path: "rules/a.yaml".into(), text: documents.rules.to_string() });
@@ -51,7 +60,7 @@ fn yaml(text: &str) -> Value {
 fn keys_below(form: Form) -> Option<Keys> {
     match form {
         Form::Mapping(keys) => Some(*keys),
-        Form::OneOrMany(form) | Form::OrNothing(form) | Form::List(form) => keys_below(*form),
+        Form::OneOrMany(form) | Form::OrNothing(form) | Form::List(form) | Form::AnyList(form) => keys_below(*form),
         _ => None,
     }
 }
@@ -75,6 +84,7 @@ fn examples(key: &Key) -> Vec<Value> {
 struct Documents {
     config: Value,
     rules: Value,
+    tests: Value,
 }
 
 impl Documents {
@@ -84,6 +94,7 @@ impl Documents {
         Self {
             config: json!({ "sources": { "contoso": source }, "channels": { "oncall": other, "other": other } }),
             rules: json!({ "rules": [{ "name": "a", "when": { "state": "failed" }, "notify": "oncall" }] }),
+            tests: json!({ "tests": [] }),
         }
     }
 
@@ -91,6 +102,7 @@ impl Documents {
         let document = match which {
             Which::Config => &mut self.config,
             Which::Rules => &mut self.rules,
+            Which::Tests => &mut self.tests,
         };
         document.pointer_mut(pointer).unwrap_or_else(|| panic!("there is no {pointer}"))
     }
@@ -107,14 +119,14 @@ fn entry(kind: &str, keys: Keys) -> Value {
 }
 
 struct Check {
-    schemas: [jsonschema::Validator; 2],
+    schemas: Vec<jsonschema::Validator>,
     looked_at: usize,
 }
 
 impl Check {
     fn schema_refuses(&self, documents: &Documents) -> Vec<String> {
         let mut refused = Vec::new();
-        for (schema, document) in self.schemas.iter().zip([&documents.config, &documents.rules]) {
+        for (schema, document) in self.schemas.iter().zip([&documents.config, &documents.rules, &documents.tests]) {
             refused.extend(schema.iter_errors(document).map(|error| format!("{}: {error}", error.instance_path())));
         }
         refused
@@ -145,10 +157,15 @@ impl Check {
         assert_eq!(listed, known, "{pointer}: the keys listed, and those that the reader knows");
         assert!(!self.schema_refuses(&odd).is_empty(), "{pointer}: the schema takes an unknown key");
         for key in keys {
+            if matches!(key.form, Form::Anything) {
+                continue;
+            }
             let mut wrong = documents.clone();
             wrong.put(which, pointer, key.name, json!([[{ "a": 1 }]]));
             assert!(!self.schema_refuses(&wrong).is_empty(), "{pointer}/{}: the schema takes anything", key.name);
-            assert!(!errors(&wrong, which).is_empty(), "{pointer}/{}: the reader takes anything", key.name);
+            // Which job is meant is looked up only where the rules are known.
+            let is_read = which != Which::Tests || key.name != "job";
+            assert!(!is_read || !errors(&wrong, which).is_empty(), "{pointer}/{}: the reader takes anything", key.name);
             for value in examples(key) {
                 let mut with = documents.clone();
                 for names in one_of.iter().filter(|names| names.contains(&key.name)) {
@@ -160,7 +177,7 @@ impl Check {
                 }
                 with.put(which, pointer, key.name, value);
                 self.is_taken(&with, which, &format!("{pointer}/{}", key.name));
-                if let Some(below) = keys_below(key.form).filter(|_| key.name != "rules") {
+                if let Some(below) = keys_below(key.form).filter(|_| !["rules", "tests", "jobs", "expect"].contains(&key.name)) {
                     with.put(which, pointer, key.name, least(below));
                     if key.name == "finished" {
                         with.put(which, pointer, key.name, json!({ "days": "mon" }));
@@ -175,7 +192,7 @@ impl Check {
 
 impl Check {
     fn new() -> Self {
-        Self { schemas: [Which::Config, Which::Rules].map(|which| jsonschema::draft7::new(&which.schema()).unwrap()), looked_at: 0 }
+        Self { schemas: Which::ALL.iter().map(|which| jsonschema::draft7::new(&which.schema()).unwrap()).collect(), looked_at: 0 }
     }
 }
 
@@ -231,6 +248,28 @@ fn rules_and_their_reader_agree() {
     nested.rules["rules"][0]["when"] = json!({ "any": [{ "not": { "state": "failed" } }] });
     check.mapping(&nested, Which::Rules, "/rules/0/when/any/0/not", &when, &[], &[]);
     assert!(check.looked_at >= 9, "{}", check.looked_at);
+}
+
+#[test]
+fn rule_tests_and_their_reader_agree() {
+    let (mut check, mut start) = (Check::new(), Documents::new());
+    start.tests = json!({ "tests": [{ "name": "a", "jobs": [{ "state": "failed" }], "expect": [{ "rule": "a" }] }] });
+    check.mapping(&start, Which::Tests, "", &rule_tests::FILE_KEYS.all().collect::<Vec<_>>(), &[], &[]);
+    let test = keys_below(rule_tests::FILE_KEYS.all().next().unwrap().form).unwrap();
+    check.mapping(&start, Which::Tests, "/tests/0", &test.all().collect::<Vec<_>>(), test.one_of, &[]);
+    for (name, pointer) in [("jobs", "/tests/0/jobs/0"), ("expect", "/tests/0/expect/0")] {
+        let keys = keys_below(test.all().find(|key| key.name == name).unwrap().form).unwrap();
+        check.mapping(&start, Which::Tests, pointer, &keys.all().collect::<Vec<_>>(), keys.one_of, &[]);
+    }
+    start.tests["tests"][0]["jobs"][0]["repeat"] = json!({ "times": 2 });
+    let Form::Either([_, Form::Mapping(repeat)]) = keys_below(test.all().find(|key| key.name == "jobs").unwrap().form)
+        .and_then(|job| job.all().find(|key| key.name == "repeat"))
+        .unwrap()
+        .form
+    else {
+        panic!("repeat")
+    };
+    check.mapping(&start, Which::Tests, "/tests/0/jobs/0/repeat", &repeat.all().collect::<Vec<_>>(), &[], &[]);
 }
 
 #[test]

@@ -6,6 +6,7 @@
 mod cron;
 mod junit;
 mod mail;
+mod schema;
 mod slack;
 
 use std::{

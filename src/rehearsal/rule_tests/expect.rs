@@ -31,7 +31,8 @@ pub enum Kind {
 }
 
 impl Kind {
-    const ALL: [Self; 3] = [Self::Alert, Self::Missing, Self::Back];
+    /// All.
+    pub const ALL: [Self; 3] = [Self::Alert, Self::Missing, Self::Back];
 
     /// As tests write it.
     pub const fn name(self) -> &'static str {

@@ -13,6 +13,7 @@
 mod compare;
 mod expect;
 mod jobs;
+mod keys;
 mod layout;
 mod read;
 mod report;
@@ -25,6 +26,7 @@ use std::{path::Path, sync::Arc};
 
 pub use compare::{Line, Outcome, Surprise};
 pub use jobs::{PROFILE, TAKES};
+pub use keys::FILE as FILE_KEYS;
 pub use layout::NOON;
 pub use read::{files, read};
 pub use report::{Listed, Ran, RanFile, junit};
