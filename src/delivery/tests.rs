@@ -180,6 +180,32 @@ async fn an_outage_of_two_days_loses_nothing_and_floods_no_one() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn ten_thousand_messages_of_a_week_without_the_channel_are_told_once_in_order_and_at_its_rate() {
+    let mut world = World::new(&[], |at, _, _| if at < (7 * DAY) as f64 { down(None) } else { taken() });
+    world.rate = Rate::Limited { messages: 5, per: Duration::from_secs(1) };
+    for day in 0..7 {
+        world.add(10_000 / 7 + i64::from(day < 4));
+        world.run_until((day + 1) * DAY - 1).await;
+        assert!(world.health.known().get(&Topic::ChannelDown("a".into())).is_some_and(Option::is_some));
+    }
+    world.run_until(7 * DAY + 12 * HOUR).await;
+    let sent = world.sent();
+    let probes = sent.iter().filter(|sent| !sent.taken).count();
+    assert!((30..60).contains(&probes), "{probes} probes");
+    assert_eq!(world.taken(), (1..=10_000).collect::<Vec<_>>());
+    let drained = &sent[probes..];
+    for window in drained.windows(6) {
+        assert!(window[5].at - window[0].at >= 0.999, "{window:?}");
+    }
+    // What comes once the backlog is gone waits for nothing.
+    assert!(drained[9_999].at - drained[0].at < 2_100.0, "{}", drained[9_999].at - drained[0].at);
+    world.add(1);
+    world.run_until(7 * DAY + 12 * HOUR + 10).await;
+    assert_eq!(world.taken().len(), 10_001);
+    assert_eq!(world.health.known().get(&Topic::ChannelDown("a".into())), Some(&None));
+}
+
+#[tokio::test(start_paused = true)]
 async fn nothing_is_sent_before_the_channel_asked_not_even_by_a_restart_or_by_hand() {
     let world = World::new(&[], |at, _, _| if at < 1.0 { down(Some(HOUR)) } else { taken() });
     world.add(3);

@@ -85,6 +85,28 @@ async fn a_name_that_changes_its_mind_is_judged_by_what_is_connected_to() {
 }
 
 #[tokio::test]
+async fn a_name_that_was_not_to_be_found_or_has_moved_is_looked_up_anew_each_time() {
+    let (port, came) = listener().await;
+    let elsewhere = TcpListener::bind(("127.0.0.2", port)).await.unwrap();
+    let (http, asked) = client(&[&[], &[], &["127.0.0.1"], &["127.0.0.2"], &["127.0.0.1"]]);
+    let url = format!("http://localhost:{port}/canary");
+    for _ in 0..2 {
+        let outcome: Outcome = post(&http, &url).await.unwrap_err().into();
+        assert!(matches!(&outcome, Outcome::Retry { after: None, why } if !why.contains("canary")), "{outcome:?}");
+    }
+    // No failure is remembered, nor where it led before.
+    assert_eq!(post(&http, &url).await.unwrap().status, 204);
+    let (reply, _) = tokio::join!(post(&http, &url), async {
+        let (mut connection, _) = elsewhere.accept().await.unwrap();
+        let _ = connection.read(&mut [0; 4096]).await;
+        let _ = connection.write_all(b"HTTP/1.1 202 Accepted\r\nconnection: close\r\ncontent-length: 0\r\n\r\n").await;
+    });
+    assert_eq!(reply.unwrap().status, 202);
+    assert_eq!(post(&http, &url).await.unwrap().status, 204);
+    assert_eq!((asked.load(Ordering::SeqCst), came.load(Ordering::SeqCst)), (5, 2));
+}
+
+#[tokio::test]
 async fn loopback_that_is_written_out_is_allowed_and_so_is_all_where_nothing_is_forbidden() {
     let (port, came) = listener().await;
     let (http, _) = client(&[&["10.0.0.1"]]);

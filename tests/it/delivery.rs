@@ -143,6 +143,37 @@ async fn a_channel_is_told_things_in_order_and_never_faster_than_its_rate() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_storm_of_a_thousand_ends_keeps_to_rate_and_limit_and_leaves_no_job_out() {
+    const MANY: usize = 1_000;
+    let rules = "rules:\n  - name: each\n    when: { state: failed }\n    notify: [second]\n  \
+                 - name: some\n    when: { state: failed }\n    notify: [first]\n    limit: 2 per 1s\n";
+    let world = World::with_rules(", rate: 100 per 1s", rules).await;
+    let service = world.start().await;
+    let mut shelf = world.upstream.shelf.lock().unwrap();
+    shelf.jobs.extend((0..MANY).map(|n| job(&format!("Scan-{n:04}"), "scan sites", 3, 100, Some(0))));
+    drop(shelf);
+    let taken = world.second.holds(MANY).await;
+    for window in taken.windows(101) {
+        assert!(window[100].at - window[0].at >= Duration::from_millis(980), "{:?}", window[100].at - window[0].at);
+    }
+    let ids: std::collections::BTreeSet<String> =
+        taken.iter().map(|message| message.json()["data"]["jobs"][0]["id"].as_str().unwrap().to_owned()).collect();
+    assert_eq!((ids.len(), taken.len()), (MANY, MANY));
+    // Those that the limit held back are named in roll-ups, or counted in them.
+    let told = || -> usize {
+        let bodies = world.first.taken().into_iter().map(|message| message.json());
+        bodies.map(|body| usize::try_from(body["data"]["count"].as_u64().unwrap()).unwrap()).sum()
+    };
+    crate::common::until("all are told of", || told() == MANY).await;
+    assert!(world.first.taken().len() < 50, "{} messages", world.first.taken().len());
+    for body in world.first.taken().into_iter().map(|message| message.json()) {
+        let named = body["data"]["jobs"].as_array().unwrap().len() as u64;
+        assert_eq!(named + body["data"]["left_out"].as_u64().unwrap(), body["data"]["count"].as_u64().unwrap());
+    }
+    service.kill().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn what_is_given_up_goes_to_the_fallback_once_and_says_so() {
     let world = World::new(", give_up_after: 6s, fallback: first").await;
     world.second.always(Answer::new(503, "closed for today"));
