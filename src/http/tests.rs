@@ -96,7 +96,7 @@ async fn a_name_that_was_not_to_be_found_or_has_moved_is_looked_up_anew_each_tim
     }
     // No failure is remembered, nor where it led before.
     assert_eq!(post(&http, &url).await.unwrap().status, 204);
-    let (reply, _) = tokio::join!(post(&http, &url), async {
+    let (reply, ()) = tokio::join!(post(&http, &url), async {
         let (mut connection, _) = elsewhere.accept().await.unwrap();
         let _ = connection.read(&mut [0; 4096]).await;
         let _ = connection.write_all(b"HTTP/1.1 202 Accepted\r\nconnection: close\r\ncontent-length: 0\r\n\r\n").await;

@@ -149,9 +149,7 @@ async fn a_storm_of_a_thousand_ends_keeps_to_rate_and_limit_and_leaves_no_job_ou
                  - name: some\n    when: { state: failed }\n    notify: [first]\n    limit: 2 per 1s\n";
     let world = World::with_rules(", rate: 100 per 1s", rules).await;
     let service = world.start().await;
-    let mut shelf = world.upstream.shelf.lock().unwrap();
-    shelf.jobs.extend((0..MANY).map(|n| job(&format!("Scan-{n:04}"), "scan sites", 3, 100, Some(0))));
-    drop(shelf);
+    world.upstream.shelf.lock().unwrap().jobs.extend((0..MANY).map(|n| job(&format!("Scan-{n:04}"), "scan sites", 3, 100, Some(0))));
     let taken = world.second.holds(MANY).await;
     for window in taken.windows(101) {
         assert!(window[100].at - window[0].at >= Duration::from_millis(980), "{:?}", window[100].at - window[0].at);
