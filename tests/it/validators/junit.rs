@@ -52,5 +52,5 @@ fn a_junit_report_is_read_with_every_name_as_it_is() {
         (&fault["result"], &fault["message"]),
         (&"Error".into(), &"1:46: unknown key `no` (known here: at, enable, expect, jobs, name, since, timezone)".into())
     );
-    refused("junit.py", &[], &"no report".into(), "not well-formed");
+    refused("junit.py", &[], &"no report".into(), "syntax error");
 }
