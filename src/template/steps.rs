@@ -14,7 +14,7 @@ use handlebars::{
 /// hundred pieces each; on an ordinary machine, less than a second.
 pub const STEPS: u64 = 500_000;
 /// The longest one rendering may take, where its steps are dear ones.
-pub const LONGEST: Duration = Duration::from_secs(5);
+pub const LONGEST: Duration = Duration::from_secs(10);
 /// The name of the call that counts. No template can make it, for it is no helper that the check of templates knows.
 const NAME: &str = "step";
 
