@@ -23,6 +23,7 @@ mod relay;
 mod reload;
 mod replay;
 mod rule_tests;
+mod rules_page;
 mod source;
 mod store;
 mod store_faults;
