@@ -117,7 +117,10 @@ fn rule(node: &Node, known: &Known<'_>, names: &mut BTreeMap<String, Place>, fau
             idle_beside_missing(node, (limit.is_some(), group.is_some(), template.is_some()), faults);
             Missing::read(at, known, faults).map(Trigger::Missing)
         }
-        (Some(_), Some(_)) => {
+        (Some(when), Some(missing)) => {
+            // What else is wrong with either is told all the same.
+            When::read(when, known, faults);
+            Missing::read(missing, known, faults);
             faults.error(key_of(node, "missing"), "`missing` stands in place of `when`: a rule has one of them");
             None
         }

@@ -15,7 +15,7 @@ fn every_example_of_the_help_is_a_command_line_that_is_taken() {
         let help = home.stdout(&[&command, "--help"]);
         let (_, examples) = help.split_once("Examples:").unwrap_or_else(|| panic!("{command} has no example"));
         for found in example.captures_iter(examples) {
-            let line = found[1].split(['>', ';']).next().unwrap().trim_end_matches(" 2").replace(" ID", " 1");
+            let line = found[1].split(['>', ';', '|']).next().unwrap().trim_end_matches(" 2").replace(" ID", " 1");
             // All that stands before it is read before the help is shown.
             let args: Vec<&str> = line.split_whitespace().chain(["--help"]).collect();
             let output = home.run(&args);

@@ -516,6 +516,21 @@ fn every_file_among_the_rules_is_read_or_told_of() {
 }
 
 #[test]
+fn a_rule_with_both_when_and_missing_has_the_faults_of_each_told() {
+    let rules = "rules:\n  - name: a\n    when: { state: faild }\n    missing: { profile: x, evry: 1h }\n    notify: [oncall, hook]\n";
+    let (folder, _, faults) = load(GOOD, rules);
+    assert_eq!(
+        errors(folder.path(), &faults),
+        [
+            "rules/a.yaml:3:20 unknown state `faild`",
+            "rules/a.yaml:4:5 `missing` stands in place of `when`: a rule has one of them",
+            "rules/a.yaml:4:14 the key `every` is missing",
+            "rules/a.yaml:4:28 unknown key `evry`"
+        ]
+    );
+}
+
+#[test]
 fn a_config_that_is_no_yaml_hides_nothing_of_the_rules() {
     let (folder, config, faults) = load("a: [", &RULES.replace("state: failed", "state: faild, source: [contoso, 7]"));
     assert!(config.is_none());
