@@ -40,14 +40,17 @@ fn every_example_passes_its_own_tests() {
             continue;
         };
         let home = Home::new(CONFIG, rules);
-            fs::create_dir_all(home.path("rules/tests")).unwrap();
+        fs::create_dir_all(home.path("rules/tests")).unwrap();
         fs::write(home.path("rules/tests/example.yaml"), tests).unwrap();
         let output = home.run(&["test"]);
         let told = text(&output.stdout) + &text(&output.stderr);
         assert!(output.status.success(), "`{heading}`: {told}");
         let names = rules.matches("- name:").count();
         let reached: Vec<&str> = rules.lines().filter_map(|line| line.trim().strip_prefix("- name: ")).collect();
-        assert!(names > 0 && reached.iter().all(|name| tests.contains(&format!("rule: {name}"))), "`{heading}`: a rule that no test expects");
+        assert!(
+            names > 0 && reached.iter().all(|name| tests.contains(&format!("rule: {name}"))),
+            "`{heading}`: a rule that no test expects"
+        );
         seen += 1;
     }
     assert!(seen >= CONDITIONS.len(), "{seen} examples");
