@@ -7,15 +7,15 @@ use tokio::time::Instant;
 
 use super::{
     Intake, State, Turn, TurnError,
-    habits::again_after,
     hindsight::Hindsight,
     sweep::{Plan, Step, Sweep},
+    whole::patiently,
 };
 use crate::{
     domain::Job,
     failpoint::{self, Point},
     health::Topic,
-    source::{BadRow, Cursor, FeedError, Page},
+    source::{BadRow, Cursor, FeedError},
     store::{OpenJob, SourceRecord, StoreError},
 };
 
@@ -59,7 +59,7 @@ impl Intake {
             unreadable |= !bad.is_empty();
             self.take_in(jobs, bad, &record, open, hindsight).await?;
             match step {
-                Step::Read(cursor) => page = self.read_again(&cursor).await?,
+                Step::Read(cursor) => page = patiently(&*self.feed, &self.name, &cursor).await?,
                 end => break end,
             }
         };
@@ -137,21 +137,6 @@ impl Intake {
             self.store.end_sweep(&self.name, to).await?;
         }
         Ok(SourceRecord { baseline: true, watermark: record.watermark.max(to), ..record })
-    }
-
-    /// Reads a page in the middle of a sweep, which is worth some patience: a sweep that ends early begins again from the head.
-    async fn read_again(&self, at: &Cursor) -> Result<Page, FeedError> {
-        let mut failed = 0;
-        loop {
-            let error = match self.feed.page(at).await {
-                Ok(page) => return Ok(page),
-                Err(error) => error,
-            };
-            failed += 1;
-            let Some(wait) = again_after(&error, failed, rand::random()) else { return Err(error) };
-            tracing::debug!(source = %self.name, %error, failed, "a page could not be read; it is asked for again");
-            tokio::time::sleep(wait).await;
-        }
     }
 
     /// Asks for the open jobs that the sweep did not meet: a long scan ends deep in the list. Tells which of those asked for

@@ -6,24 +6,28 @@ use super::{
     sweep::{Plan, Step, Sweep},
 };
 use crate::{
-    domain::Job,
+    domain::{Job, Name},
     source::{BadRow, Cursor, Feed, FeedError, Page},
 };
 
 /// Reads a feed's list to its end. Each page's rows are handed on as they come: pages overlap, so a job may come more than once.
 ///
 /// # Errors
-/// A page could not be had, asked for again with patience. What was handed on before stands.
-pub async fn read_whole(feed: &dyn Feed, habits: &Habits, mut page_read: impl FnMut(Vec<Result<Job, BadRow>>)) -> Result<Whole, FeedError> {
+/// A page could not be had; but for the first, asked for again with patience. What was handed on before stands.
+pub async fn read_whole(
+    feed: &dyn Feed,
+    source: &Name,
+    habits: &Habits,
+    mut page_read: impl FnMut(Vec<Result<Job, BadRow>>),
+) -> Result<Whole, FeedError> {
     let plan = Plan { bound: None, page_size: feed.page_size(), paging: None, overlap: habits.overlap };
     let mut sweep = Sweep::new(plan);
-    let mut cursor = sweep.head();
+    let mut page = feed.page(&sweep.head()).await?;
     loop {
-        let page = patiently(feed, &cursor).await?;
         let step = sweep.after(sweep.facts(&page));
         page_read(page.rows);
         match step {
-            Step::Read(next) => cursor = next,
+            Step::Read(next) => page = patiently(feed, source, &next).await?,
             Step::Complete => return Ok(Whole::Complete),
             Step::Incomplete(why) => return Ok(Whole::Incomplete(why)),
         }
@@ -39,8 +43,11 @@ pub enum Whole {
     Incomplete(String),
 }
 
-/// A page, asked for again where that is worth it.
-async fn patiently(feed: &dyn Feed, at: &Cursor) -> Result<Page, FeedError> {
+/// Reads a page in the middle of a sweep, which is worth some patience: a sweep that ends early begins again from the head.
+///
+/// # Errors
+/// The page could not be had, asked for again as often as makes sense.
+pub async fn patiently(feed: &dyn Feed, source: &Name, at: &Cursor) -> Result<Page, FeedError> {
     let mut failed = 0;
     loop {
         let error = match feed.page(at).await {
@@ -49,7 +56,7 @@ async fn patiently(feed: &dyn Feed, at: &Cursor) -> Result<Page, FeedError> {
         };
         failed += 1;
         let Some(wait) = again_after(&error, failed, rand::random()) else { return Err(error) };
-        tracing::debug!(%error, failed, "a page could not be read; it is asked for again");
+        tracing::debug!(%source, %error, failed, "a page could not be read; it is asked for again");
         tokio::time::sleep(wait).await;
     }
 }

@@ -160,7 +160,7 @@ impl Wanted<'_> {
         let feed = source.settings.connect(&source.name, &Http::new()?, &clock).map_err(|why| format!("source {name}: {why}"))?;
         let (mut sightings, mut faults, mut unreadable, mut left_out) = (Vec::new(), Vec::new(), 0, 0_u64);
         let habits = Habits::default();
-        let read = read_whole(&*feed, &habits, |rows| {
+        let read = read_whole(&*feed, &source.name, &habits, |rows| {
             for row in rows {
                 match row {
                     Ok(_) if sightings.len() >= JOBS_MOST => left_out += 1,

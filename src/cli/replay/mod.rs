@@ -44,13 +44,14 @@ Examples:
   jobrelay replay --against ../in-service           before new rules page anyone: what would change?
   jobrelay jobs --format json --limit 1000 | jobrelay replay --input -
 
-With --against, the config in use is held against another: `more` is what only this one sends, `fewer` what only the
-other does. A rule that was renamed, or got other channels, counts as both.
+With --against, the config in use is held against another: `more` is what only this one sends,
+`fewer` what only the other does. A rule that was renamed or got other channels counts as both.
 
-What it can't know: jobs that ended before the service first read the list and were no longer in it, or that storage.keep
-has let go; all but the last run of a job that ran again; when a source could not be read, so that `missing` rules speak as if
-it always could; and how late each job was seen: every alert is made the moment its job ended. Alarms of running jobs are worked out from start and end. Of a saved
-list, the period ends with the newest time in it; --until sets another end.";
+What it can't know: jobs that had left the list before the service first read it, or that
+storage.keep let go; all but the last run of a job that ran again; when a source could not be read,
+so that `missing` rules speak as if it always could; and how late each job was seen, so that every
+alert is made the moment its job ended. Alarms of running jobs are worked out from start and end.
+A saved list ends with the newest time in it; --until sets another end.";
 
 /// Options of `replay`.
 #[derive(Debug, clap::Args)]
