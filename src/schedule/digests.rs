@@ -48,10 +48,11 @@ pub struct Digests {
 impl Digests {
     /// Sends until told to stop. One under way is dropped then: it is on disk, or it is due still.
     pub async fn run(self, stop: CancellationToken) {
+        let mut begun = false;
         loop {
             let look = tokio::select! {
                 () = stop.cancelled() => return,
-                look = self.look() => look,
+                look = self.look(&mut begun) => look,
             };
             let wait = look.unwrap_or_else(|error| {
                 tracing::debug!(%error, "digests wait for the store");
@@ -64,8 +65,12 @@ impl Digests {
         }
     }
 
-    /// Looks at each; how long until there is something to do.
-    async fn look(&self) -> Result<Duration, StoreError> {
+    /// Looks at each; how long until there is something to do. The first time, those that are no longer asked for are forgotten.
+    async fn look(&self, begun: &mut bool) -> Result<Duration, StoreError> {
+        if !*begun {
+            self.store.keep_digests(self.planned.iter().map(|planned| planned.scope.name.clone()).collect()).await?;
+            *begun = true;
+        }
         let mut wait = LOOK_AGAIN;
         let mut failure = None;
         for planned in &self.planned {

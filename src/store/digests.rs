@@ -127,6 +127,11 @@ pub trait DigestStore: Send + Sync {
         Err(none_kept())
     }
 
+    /// Forgets where every other digest stands: one that comes back begins anew.
+    async fn keep_digests(&self, _names: Vec<Name>) -> Result<(), StoreError> {
+        Err(none_kept())
+    }
+
     /// Puts a digest where it is to stand without saying anything. What was counted later than `now`, by a clock that was wrong,
     /// is counted now.
     async fn place_digest(&self, _name: &Name, _state: DigestState, _now: Timestamp) -> Result<(), StoreError> {

@@ -366,7 +366,7 @@ async fn a_damaged_file_is_refused_and_the_way_back_is_named() {
             flip(&world.db(), at);
         }
         let mut process = world.home.spawn();
-        until("it refuses or runs", || process.address().is_some() || process.log().contains("error")).await;
+        until("it refuses or runs", || process.address().is_some() || process.log().contains("ERROR")).await;
         if process.address().is_some() {
             process.kill().await;
             passed.push(at);

@@ -86,7 +86,7 @@ impl World {
 
     async fn look(&self, at: Timestamp) -> Duration {
         self.clock.to(at);
-        let wait = self.digests.look().await.unwrap();
+        let wait = self.digests.look(&mut false).await.unwrap();
         self.collect(at).await;
         wait
     }
@@ -222,6 +222,18 @@ async fn another_schedule_takes_effect_from_its_next_due_time_and_leaves_no_gap(
     world.look(t("2026-03-03T13:00:00Z")).await;
     assert_eq!(world.dues(), ["2026-03-02T07:00:00Z", "2026-03-02T15:00:00Z", "2026-03-03T13:00:00Z"]);
     world.assert_without_gap();
+}
+
+#[tokio::test]
+async fn a_digest_that_was_not_asked_for_for_a_while_begins_anew() {
+    let mut world = World::new(plan("0 8 * * *", "UTC"), false, t("2026-03-01T12:00:00Z"));
+    world.look(t("2026-03-01T12:00:00Z")).await;
+    let planned = std::mem::take(&mut world.digests.planned);
+    world.look(t("2026-03-02T12:00:00Z")).await;
+    world.digests.planned = planned;
+    world.look(t("2026-06-01T12:00:00Z")).await;
+    world.look(t("2026-06-02T08:00:00Z")).await;
+    assert_eq!((world.dues(), world.told.lock().unwrap()[0].since), (vec!["2026-06-02T08:00:00Z".to_owned()], t("2026-06-01T08:00:00Z")));
 }
 
 #[tokio::test]

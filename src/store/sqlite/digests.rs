@@ -37,6 +37,10 @@ impl DigestStore for Sqlite {
         self.readers.read(move |db| state(db, &name)).await
     }
 
+    async fn keep_digests(&self, names: Vec<Name>) -> Result<(), StoreError> {
+        self.writer.write(Survives::ProcessDeath, move |tx| keep(tx, &names)).await
+    }
+
     async fn place_digest(&self, name: &Name, state: DigestState, now: Timestamp) -> Result<(), StoreError> {
         let name = name.clone();
         self.writer.write(Survives::PowerCut, move |tx| place(tx, &name, &state, now)).await
@@ -139,6 +143,15 @@ fn write_state(tx: &Tx<'_>, name: &Name, state: &DigestState) -> rusqlite::Resul
              ON CONFLICT DO UPDATE SET ended = excluded.ended, counts_from = excluded.counts_from, plan = excluded.plan",
         )?
         .execute(params![name.as_str(), micros(state.ended), micros(state.counts_from), state.plan])?;
+    Ok(())
+}
+
+fn keep(tx: &Tx<'_>, names: &[Name]) -> rusqlite::Result<()> {
+    let known: Vec<String> =
+        tx.db.prepare_cached("SELECT name FROM digest")?.query_map([], |row| row.get(0))?.collect::<rusqlite::Result<_>>()?;
+    for name in known.iter().filter(|name| !names.iter().any(|kept| **kept == ***name)) {
+        tx.db.prepare_cached("DELETE FROM digest WHERE name = ?1")?.execute([name])?;
+    }
     Ok(())
 }
 
