@@ -23,8 +23,8 @@ use crate::{
     store::{LaterQuery, Moment, NewAlert, PastQuery, SourceRecord, StoreError, Unjudged},
 };
 
-/// How many ends are judged in one transaction.
-const CHUNK: u32 = 200;
+/// How many ends are judged in one transaction: those of one profile share a query.
+const CHUNK: u32 = 1_000;
 /// The most later ends of one profile that are judged again for one that shows up late: further than any condition looks back.
 const AGAIN: u32 = PAST_MOST;
 /// How long ends wait for a sweep that is complete; after that they are judged by what is known.
@@ -166,6 +166,22 @@ struct Share<'c> {
     late: BTreeSet<Moment>,
 }
 
+/// The pasts of several ends of one profile.
+#[derive(Default)]
+struct Pasts {
+    /// One past for all, newest first: what of it lies before an end is that end's own.
+    shared: Vec<Arc<Job>>,
+    /// Where that does not reach far enough, each end's.
+    own: Vec<Vec<Arc<Job>>>,
+}
+
+impl Pasts {
+    /// The past of the end with this number.
+    fn of(&self, number: usize, place: &Moment) -> &[Arc<Job>] {
+        self.own.get(number).map_or_else(|| before(&self.shared, place), Vec::as_slice)
+    }
+}
+
 /// An alert to be raised, at its job's place in time.
 type Raised = (Moment, NewAlert);
 
@@ -233,7 +249,8 @@ impl Intake {
         let jobs: Vec<&Unjudged> = share.waiting.iter().copied().chain(&again).collect();
         let pasts = self.pasts_of(hindsight, profile, &jobs).await?;
         let now = self.clock.now();
-        for (at, (one, past)) in jobs.iter().zip(&pasts).enumerate() {
+        for (at, one) in jobs.iter().enumerate() {
+            let past = pasts.of(at, &place(one));
             let mut matched = self.rules.judge_by_past(&one.job, Past::new(past), now);
             if at >= share.waiting.len() {
                 // It is judged; what is new about it is what the late ones change.
@@ -280,32 +297,29 @@ impl Intake {
     }
 
     /// The past of each of these jobs of one profile, as far as a rule may look; mostly by one query for all.
-    async fn pasts_of(&self, hindsight: &mut Hindsight, profile: &str, jobs: &[&Unjudged]) -> Result<Vec<Vec<Arc<Job>>>, StoreError> {
-        let needs: Vec<Option<Need>> = jobs.iter().map(|one| self.rules.need(&one.job)).collect();
+    async fn pasts_of(&self, hindsight: &mut Hindsight, profile: &str, jobs: &[&Unjudged]) -> Result<Pasts, StoreError> {
         let places: Vec<Moment> = jobs.iter().map(|one| place(one)).collect();
-        let all = needs.iter().copied().flatten().reduce(Need::with);
-        let (Some(all), Some(first), Some(last)) = (all, places.iter().min(), places.iter().max()) else {
-            return Ok(vec![Vec::new(); jobs.len()]);
-        };
+        let need = jobs.iter().filter_map(|one| self.rules.need(&one.job)).reduce(Need::with);
+        let (Some(need), Some(first), Some(last)) = (need, places.iter().min(), places.iter().max()) else { return Ok(Pasts::default()) };
         let most = PAST_MOST.saturating_add(u32::try_from(jobs.len()).unwrap_or(u32::MAX));
-        let shared = self.store.past(self.query(profile, all, last.clone(), first.at, most)).await?;
-        let mut pasts = Vec::with_capacity(jobs.len());
-        for (need, place) in needs.into_iter().zip(places) {
-            pasts.push(match need {
+        let shared = self.store.past(self.query(profile, need, last.clone(), first.at, most)).await?;
+        let reaches = before(&shared, first).len() >= PAST_MOST as usize;
+        if reaches && !std::mem::replace(&mut hindsight.told_far, true) {
+            tracing::warn!(source = %self.name, profile, jobs = PAST_MOST, "a rule looks further back than this many jobs: what lies behind them does not count");
+        }
+        if reaches || shared.len() < most as usize {
+            return Ok(Pasts { shared, own: Vec::new() });
+        }
+        // So much lies between the first and the last of them that the one query did not reach behind the first.
+        let mut own = Vec::with_capacity(jobs.len());
+        for (one, place) in jobs.iter().zip(places) {
+            let at = place.at;
+            own.push(match self.rules.need(&one.job) {
                 None => Vec::new(),
-                Some(_) if shared.len() < most as usize => before(&shared, &place).to_vec(),
-                // So much lies between the first and the last of them that the one query did not reach behind the first.
-                Some(need) => {
-                    let at = place.at;
-                    let past = self.store.past(self.query(profile, need, place, at, PAST_MOST)).await?;
-                    if past.len() >= PAST_MOST as usize && !std::mem::replace(&mut hindsight.told_far, true) {
-                        tracing::warn!(source = %self.name, profile, jobs = PAST_MOST, "a rule looks further back than this many jobs: what lies behind them does not count");
-                    }
-                    past
-                }
+                Some(need) => self.store.past(self.query(profile, need, place, at, PAST_MOST)).await?,
             });
         }
-        Ok(pasts)
+        Ok(Pasts { shared: Vec::new(), own })
     }
 
     fn query(&self, profile: &str, need: Need, before: Moment, from: Timestamp, most: u32) -> PastQuery {
@@ -347,43 +361,4 @@ impl Intake {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn at(second: i64) -> Timestamp {
-        Timestamp::from_second(1_800_000_000 + second).unwrap()
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn ends_wait_for_a_complete_sweep_but_not_for_ever() {
-        let mut hindsight = Hindsight::default();
-        let began = Instant::now();
-        hindsight.begins(at(100), Some(at(90)));
-        assert_eq!(hindsight.until(true, began), None, "nothing waits");
-        hindsight.marked(began);
-        assert_eq!(hindsight.until(false, began), None);
-        assert_eq!(hindsight.until(true, began), Some(at(100)));
-        let patience = began + PATIENCE;
-        assert_eq!(hindsight.until(false, patience - Duration::from_millis(1)), None);
-        assert_eq!((hindsight.until(false, patience), hindsight.due()), (Some(Timestamp::MAX), Some(patience)));
-        hindsight.judged(None, patience);
-        assert_eq!((hindsight.until(false, patience), hindsight.due()), (None, None));
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn what_ended_while_the_list_was_read_waits_for_the_next_turn_and_holds_up_no_later_one() {
-        let mut hindsight = Hindsight::default();
-        let began = Instant::now();
-        hindsight.begins(at(100), Some(at(105)));
-        hindsight.marked(began);
-        assert_eq!(hindsight.until(true, began), Some(at(105)), "the first page shows what had ended by then");
-        hindsight.judged(Some(at(110)), began);
-        let patience = began + PATIENCE;
-        hindsight.marked(began + Duration::from_secs(60));
-        // Others wait as well by now, but not for so long.
-        assert_eq!(hindsight.until(false, patience), Some(at(110)));
-        assert_eq!(hindsight.until(true, patience), Some(at(110)));
-        hindsight.judged(Some(at(400)), patience);
-        assert_eq!(hindsight.until(false, patience), None);
-    }
-}
+mod tests;
