@@ -100,7 +100,7 @@ impl Topic {
 /// One thing that is the matter.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Trouble {
-    /// Since when, as far as this run of the program knows.
+    /// Since when, as far as is known.
     pub since: Timestamp,
     /// Why, in one line without secrets; the latest reason.
     pub why: String,
@@ -116,15 +116,15 @@ pub struct Health {
 }
 
 impl Health {
-    /// Something is the matter; it keeps its first instant and takes the latest reason.
-    pub fn trouble(&self, topic: Topic, why: &str, now: Timestamp) {
+    /// Something is the matter, since `since` or before; it keeps its first instant and takes the latest reason.
+    pub fn trouble(&self, topic: Topic, why: &str, since: Timestamp) {
         let new = {
             let mut known = self.board();
             let entry = known.entry(topic).or_default();
             let new = entry.is_none();
-            let trouble = entry.get_or_insert_with(|| Trouble { since: now, why: String::new() });
+            let trouble = entry.get_or_insert_with(|| Trouble { since, why: String::new() });
             // A clock that was set back must not put off for years that it is told.
-            trouble.since = trouble.since.min(now);
+            trouble.since = trouble.since.min(since);
             why.clone_into(&mut trouble.why);
             new
         };

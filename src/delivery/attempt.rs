@@ -169,17 +169,22 @@ impl Courier {
             } else {
                 tracing::error!(%channel, notification = id, %answer, "the channel refuses messages: they are held, and it is tried every hour");
             }
-            self.health.trouble(Topic::ChannelRefused(channel.clone()), answer, moment.now);
-            self.health.fine(&Topic::ChannelDown(channel.clone()));
         } else {
             if standing.breaker.is_shut() {
                 tracing::debug!(%channel, notification = id, %answer, "still not delivered");
             } else {
                 tracing::warn!(%channel, notification = id, %answer, "not delivered; it will be tried again, and what comes after it waits");
             }
-            self.health.trouble(Topic::ChannelDown(channel.clone()), answer, moment.now);
         }
         standing.breaker.failed(trouble, moment, rand::random(), |wait| self.clock.passes_in(wait));
+        // However often the program was restarted meanwhile.
+        let since = standing.breaker.since().unwrap_or(moment.now);
+        if trouble.refused {
+            self.health.trouble(Topic::ChannelRefused(channel.clone()), answer, since);
+            self.health.fine(&Topic::ChannelDown(channel.clone()));
+        } else {
+            self.health.trouble(Topic::ChannelDown(channel.clone()), answer, since);
+        }
         standing.count_at = moment.at;
         // The channel is tried as a whole again, in one probe.
         for rest in standing.resting.values_mut() {

@@ -66,6 +66,7 @@ pub struct Breaker {
     longest: Duration,
     failed: u32,
     refused: bool,
+    since: Option<Timestamp>,
     shut: Option<Shut>,
     aged: Duration,
     counted: Instant,
@@ -89,6 +90,7 @@ impl Breaker {
             longest: (give_up_after / 2).max(Duration::from_secs(1)),
             failed: line.failed,
             refused: line.refused,
+            since: line.since,
             shut,
             aged: line.aged,
             counted: moment.at,
@@ -107,6 +109,12 @@ impl Breaker {
     #[must_use]
     pub const fn is_refused(&self) -> bool {
         self.shut.is_some() && self.refused
+    }
+
+    /// Since when its trouble lasts.
+    #[must_use]
+    pub const fn since(&self) -> Option<Timestamp> {
+        self.since
     }
 
     /// The last failure's answer.
@@ -133,6 +141,8 @@ impl Breaker {
         self.count(moment.at);
         self.counted = moment.at;
         self.failed = self.failed.saturating_add(1);
+        let lasts = self.shut.is_some() && self.refused == trouble.refused;
+        self.since = Some(self.since.filter(|since| lasts && *since < moment.now).unwrap_or(moment.now));
         self.refused = trouble.refused;
         self.eased = None;
         self.answer.clone_from(&trouble.answer);
@@ -156,6 +166,7 @@ impl Breaker {
         self.count(at);
         self.failed = 0;
         self.refused = false;
+        self.since = None;
         let was_shut = self.shut.take().is_some();
         if was_shut {
             self.eased = Some(0);
@@ -187,6 +198,7 @@ impl Breaker {
         Line {
             failed: self.failed,
             refused: self.refused,
+            since: self.since,
             due: self.shut.map(|shut| shut.due),
             asked: self.shut.and_then(|shut| shut.asked),
             aged: self.aged,

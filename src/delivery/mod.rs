@@ -91,6 +91,7 @@ impl Courier {
         for topic in topics {
             let lasts = self.line.failed > 0 && self.line.refused == matches!(topic, Topic::ChannelRefused(_));
             if lasts {
+                // From now on: how old it is counts once it is seen to last, by the first attempt.
                 self.health.trouble(topic, &self.line.answer, self.clock.now());
             } else if self.line.failed == 0 {
                 self.health.fine(&topic);

@@ -239,6 +239,28 @@ async fn a_restart_and_a_hand_try_a_channel_in_trouble_at_once() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_trouble_is_as_old_as_it_is_however_often_the_program_starts() {
+    let back = 2 * HOUR;
+    let mut world = World::new(&[], move |at, _, _| if (back as f64..(back + HOUR) as f64).contains(&at) { taken() } else { down(None) });
+    let down = Topic::ChannelDown("a".into());
+    let (first, mut seen) = (world.clock.now(), Vec::new());
+    for run in 1..=24 {
+        if run == 1 || run == 20 {
+            world.add(1);
+        }
+        // Each start knows nothing but what is written down.
+        world.health = Arc::default();
+        world.run_until(run * 600).await;
+        let passed = |since: Timestamp| since.duration_since(first).as_secs();
+        seen.push(world.health.known().get(&down).and_then(|trouble| Some(passed(trouble.as_ref()?.since))));
+    }
+    assert_eq!(seen[..12], [Some(0); 12], "every one of two hours");
+    assert_eq!(seen[12..19], [None; 7], "it is over");
+    let again = seen[19].unwrap();
+    assert!((11_400..11_410).contains(&again) && seen[19..].iter().all(|seen| *seen == Some(again)), "a trouble of its own: {seen:?}");
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_refused_channel_holds_everything_for_as_long_as_it_takes() {
     let mut world = World::new(&[], |at, _, _| if at < (4 * DAY) as f64 { gone() } else { taken() });
     world.give_up_after = Duration::from_secs(DAY);

@@ -124,6 +124,8 @@ pub struct Line {
     pub failed: u32,
     /// Whether it refuses everything, as opposed to a trouble that may pass.
     pub refused: bool,
+    /// Since when its trouble lasts: the first failure of the same kind; none where it takes messages.
+    pub since: Option<Timestamp>,
     /// Nothing is sent before this instant, unless someone asks for it.
     pub due: Option<Timestamp>,
     /// Nothing is sent before this instant: the channel asked for it.

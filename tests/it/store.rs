@@ -302,7 +302,7 @@ async fn a_channel_in_trouble_takes_nothing_before_its_time(place: &dyn Place) {
     assert_eq!(store.line(&"a".into()).await.unwrap(), Line::default());
     fail(&*store, at(0), &["Scan-1", "Scan-2"], &["a", "b"]).await;
     let batch = claim(&*store, "a", at(0)).await;
-    let line = Line { asked: Some(at(20)), ..trouble(3, 30, 7) };
+    let line = Line { asked: Some(at(20)), since: Some(at(1)), ..trouble(3, 30, 7) };
     shut(&*store, batch[0].id, at(0), line.clone()).await;
     fail(&*store, at(5), &["Scan-3"], &["a"]).await;
     assert_eq!(store.claim(&"a".into(), at(29), 10).await.unwrap(), Claim::NotBefore(at(30)));

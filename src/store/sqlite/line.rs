@@ -17,7 +17,7 @@ use crate::{
 
 pub fn read(db: &Connection, channel: &Name) -> rusqlite::Result<Line> {
     let line = db
-        .prepare_cached("SELECT failed, refused, due, asked, aged, sent, answer FROM line WHERE channel = ?1")?
+        .prepare_cached("SELECT failed, refused, due, asked, aged, sent, answer, since FROM line WHERE channel = ?1")?
         .query_row([channel.as_str()], |row| {
             Ok(Line {
                 failed: row.get(0)?,
@@ -27,6 +27,7 @@ pub fn read(db: &Connection, channel: &Name) -> rusqlite::Result<Line> {
                 aged: Duration::from_micros(row.get::<_, i64>(4)?.unsigned_abs()),
                 sent: row.get::<_, Option<i64>>(5)?.map(time),
                 answer: row.get(6)?,
+                since: row.get::<_, Option<i64>>(7)?.map(time),
             })
         })
         .optional()?;
@@ -37,9 +38,9 @@ pub fn read(db: &Connection, channel: &Name) -> rusqlite::Result<Line> {
 pub fn write(tx: &Tx<'_>, channel: &str, line: &Line) -> rusqlite::Result<()> {
     tx.db
         .prepare_cached(
-            "INSERT INTO line (channel, failed, refused, due, asked, aged, sent, answer) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)
+            "INSERT INTO line (channel, failed, refused, due, asked, aged, sent, answer, since) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)
              ON CONFLICT DO UPDATE SET failed = excluded.failed, refused = excluded.refused, due = excluded.due, asked = excluded.asked,
-                 aged = excluded.aged, sent = coalesce(excluded.sent, sent), answer = excluded.answer",
+                 aged = excluded.aged, sent = coalesce(excluded.sent, sent), answer = excluded.answer, since = excluded.since",
         )?
         .execute(params![
             channel,
@@ -49,7 +50,8 @@ pub fn write(tx: &Tx<'_>, channel: &str, line: &Line) -> rusqlite::Result<()> {
             line.asked.map(micros),
             whole_micros(line.aged),
             line.sent.map(micros),
-            line.answer
+            line.answer,
+            line.since.map(micros)
         ])?;
     if line.failed > 0 { stamp(tx, channel, line.aged) } else { Ok(()) }
 }

@@ -12,6 +12,7 @@ const STEPS: &[&str] = &[
     include_str!("003_digests.sql"),
     include_str!("004_watch.sql"),
     include_str!("005_begun.sql"),
+    include_str!("006_since.sql"),
 ];
 
 /// What can be wrong with a file's version.
