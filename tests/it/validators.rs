@@ -4,6 +4,7 @@
 //! `./test` installs them and runs these; in a plain run of the tests they are told as ignored.
 
 mod cron;
+mod digests;
 mod junit;
 mod mail;
 mod schema;

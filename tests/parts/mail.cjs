@@ -11,6 +11,8 @@ const { simpleParser } = require(path.join(parts, 'node_modules', 'mailparser'))
   for (const file of files) {
     const mail = await simpleParser(fs.readFileSync(file));
     const { subject, text, html, messageId } = mail;
-    console.log(JSON.stringify({ subject, id: messageId, from: mail.from.text, to: mail.to.text, text, html, attachments: mail.attachments.length }));
+    // What the page itself shows is no attachment to its reader.
+    const pictures = mail.attachments.filter((one) => one.related).length;
+    console.log(JSON.stringify({ subject, id: messageId, from: mail.from.text, to: mail.to.text, text, html, attachments: mail.attachments.length - pictures, pictures }));
   }
 })();

@@ -30,6 +30,13 @@ def faults(raw, message):
     if message["Auto-Submitted"] != "auto-generated":
         yield "no Auto-Submitted: auto-generated, which keeps absence notes away"
     kinds = [part.get_content_type() for part in message.iter_parts()]
+    for part in message.iter_parts():
+        if part.get_content_type() == "multipart/related":
+            page, *shown = part.iter_parts()
+            kinds.append(page.get_content_type())
+            named = sorted(one["Content-ID"] or "" for one in shown)
+            if named != sorted(f"<{cid}>" for cid in set(re.findall(r'"cid:([^"]+)"', page.get_content()))):
+                yield f"the page does not show {named}, or shows others"
     if message.get_content_type() != "multipart/alternative" or kinds[0] != "text/plain" or "text/html" not in kinds:
         yield f"{message.get_content_type()} of {kinds}, not the text first and then HTML"
 
@@ -50,6 +57,7 @@ for path in sys.argv[1:]:
         "names": sorted({name.lower() for name in message.keys()}),
         "text": message.get_body(("plain",)).get_content() if message.get_body(("plain",)) else "",
         "html": message.get_body(("html",)).get_content() if message.get_body(("html",)) else "",
+        "pictures": sum(part.get_content_maintype() == "image" for part in message.walk()),
     }
-    print(json.dumps({key: str(value) if key != "names" else value for key, value in seen.items()}))
+    print(json.dumps({key: value if key in ("names", "pictures") else str(value) for key, value in seen.items()}))
 sys.exit(1 if found else 0)
