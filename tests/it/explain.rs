@@ -186,6 +186,11 @@ async fn what_went_elsewhere_or_in_company_is_followed_there() {
     assert_eq!(service.stop().await, 0);
     let dead = world.told(&["Scan-a"]);
     holds(&dead, &["NOT delivered to broken, given up ", ": HTTP 400: invalid_payload", "in its place: delivered to spare "]);
+    let answer = dead.lines().next().unwrap_or_default();
+    assert!(
+        answer.contains("HTTP 400: invalid_payload; in its place: delivered to spare "),
+        "the first line is the whole answer: {answer}"
+    );
     assert_eq!(world.json("Scan-a")["alerts"][0]["deliveries"][1]["instead"][0]["message"]["channel"], "spare");
     let group = world.told(&["Scan-c"]);
     holds(&group, &["alerted: grouped; delivered to oncall in a group of 2 alerts ", "gathered with others of its group"]);

@@ -237,6 +237,19 @@ fn an_input_may_belong_to_a_source_that_is_named() {
 }
 
 #[test]
+fn over_a_saved_list_no_secret_need_be_set_nor_for_the_config_it_is_held_against() {
+    let home = Home::new(&CONFIG.replace("client_secret: b", "client_secret: '${THE_SECRET}'"), RULES);
+    save(&home, "jobs.json", json!({ "jobs": day() }).to_string());
+    fs::create_dir_all(home.path("other/rules")).unwrap();
+    fs::copy(home.path("jobrelay.yaml"), home.path("other/jobrelay.yaml")).unwrap();
+    save(&home, "other/rules/rules.yaml", RULES);
+    assert_eq!(home.json(&["replay", "--input", "jobs.json", "--format", "json"])["summary"]["alerts"], json!(8));
+    assert_eq!(home.json(&["replay", "--input", "jobs.json", "--against", "other", "--format", "json"])["unchanged"], json!(8));
+    let (code, why) = refused(&home.run(&["replay", "--source", "contoso"]));
+    assert!(code == Some(1) && why.contains("THE_SECRET"), "a live source needs it: {why}");
+}
+
+#[test]
 fn history_conditions_and_missing_scans_are_replayed_too() {
     let rules = "\
 rules:

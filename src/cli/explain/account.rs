@@ -214,7 +214,7 @@ fn changes(facts: &Facts<'_>, alert: &Raised) -> Vec<String> {
 
 /// The answer in one line.
 fn summary(facts: &Facts<'_>, account: &Account) -> String {
-    let ways = |alert: &AlertAccount| alert.deliveries.iter().map(|one| one.words.clone()).collect::<Vec<_>>();
+    let ways = |alert: &AlertAccount| alert.deliveries.iter().flat_map(Delivery::in_short).collect::<Vec<_>>();
     let present: Vec<&AlertAccount> = account.present().collect();
     match present.as_slice() {
         [] => {}

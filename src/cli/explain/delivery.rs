@@ -78,6 +78,12 @@ impl Delivery {
         }
     }
 
+    /// How it stands, and what went out in its place, a clause each.
+    pub fn in_short(&self) -> impl Iterator<Item = String> {
+        let instead = self.instead.iter().map(|instead| format!("in its place: {}", instead.words));
+        std::iter::once(self.words.clone()).chain(instead)
+    }
+
     /// The message that decides.
     pub fn telling(&self) -> &Message {
         self.carried_by.as_ref().unwrap_or(&self.message)

@@ -59,8 +59,8 @@ pub struct Jobs {
 
 /// What is wanted.
 pub struct Wanted<'a> {
-    /// The config.
-    pub config: &'a Config,
+    /// The config's sources.
+    pub sources: &'a [Name],
     /// The beginning, where it is said.
     pub since: Option<Since>,
     /// The end, where it is said.
@@ -74,10 +74,10 @@ impl Wanted<'_> {
     ///
     /// # Errors
     /// In one line.
-    pub async fn stored(&self, progress: &mut Progress) -> Result<Jobs, String> {
+    pub async fn stored(&self, config: &Config, progress: &mut Progress) -> Result<Jobs, String> {
         let to = self.until.unwrap_or_else(|| SystemClock.now());
         let from = self.since.unwrap_or(Since::Ago(SINCE_DEFAULT)).before(to);
-        let store = Sqlite::open(&self.config.storage.path, Access::Beside).map_err(|error| error.to_string())?;
+        let store = Sqlite::open(&config.storage.path, Access::Beside).map_err(|error| error.to_string())?;
         let least = if self.past { Timestamp::MIN } else { from };
         let (mut courses, mut past) = (Vec::new(), Pasts::default());
         let mut after: Option<(Name, String)> = None;
@@ -99,8 +99,7 @@ impl Wanted<'_> {
             progress.tell(format_args!("reading the store: {} jobs of the period", courses.len()));
         }
         let sources: BTreeSet<Name> = courses.iter().map(|course| course.job.source.clone()).chain(past.sources()).collect();
-        let configured = self.config.sources.iter().map(|source| source.name.clone());
-        let sources = configured.filter(|name| sources.contains(name)).collect();
+        let sources = self.sources.iter().filter(|name| sources.contains(*name)).cloned().collect();
         courses.extend(past.all());
         let mut notes = Vec::new();
         let first_end = courses.iter().filter_map(|course| ended(&course.job)).min();
@@ -117,9 +116,9 @@ impl Wanted<'_> {
     /// In one line, with the file and the place.
     pub fn saved(&self, paths: &[PathBuf], source: Option<&Name>, progress: &mut Progress) -> Result<Jobs, String> {
         let unknown = "whose job this is can't be told, for the config has several sources: name one with --source";
-        let whose = match (source, self.config.sources.as_slice()) {
+        let whose = match (source, self.sources) {
             (Some(name), _) => Whose::All(name),
-            (None, [only]) => Whose::Silent(&only.name),
+            (None, [only]) => Whose::Silent(only),
             (None, _) => Whose::Unknown(unknown),
         };
         let mut input = Input::default();
@@ -149,13 +148,13 @@ impl Wanted<'_> {
     ///
     /// # Errors
     /// The source can't be read, in one line.
-    pub async fn live(&self, name: &str, progress: &mut Progress) -> Result<Jobs, String> {
-        let sources = &self.config.sources;
+    pub async fn live(&self, config: &Config, name: &str, progress: &mut Progress) -> Result<Jobs, String> {
+        let sources = &config.sources;
         let Some(source) = sources.iter().find(|source| *source.name == *name) else {
             let known: Vec<&str> = sources.iter().map(|source| source.name.as_str()).collect();
             return Err(format!("the config {}", crate::cli::no_such("source", name, &known)));
         };
-        crate::cli::refuse_placeholders(self.config)?;
+        crate::cli::refuse_placeholders(config)?;
         let clock: Arc<dyn Clock> = Arc::new(SystemClock);
         let feed = source.settings.connect(&source.name, &Http::new()?, &clock).map_err(|why| format!("source {name}: {why}"))?;
         let (mut sightings, mut faults, mut unreadable, mut left_out) = (Vec::new(), Vec::new(), 0, 0_u64);

@@ -12,6 +12,7 @@ mod sums;
 use std::{
     path::{Path, PathBuf},
     process::ExitCode,
+    sync::Arc,
 };
 
 use clap::ValueEnum;
@@ -24,7 +25,11 @@ use self::{
     sums::{Played, Summary},
 };
 use super::{output::say, progress::Progress};
-use crate::{config::Config, domain::Name};
+use crate::{
+    config::{self, Config, ProcessEnvironment, RulesOnly},
+    domain::Name,
+    rules::RuleSet,
+};
 
 /// How the result is written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -65,7 +70,7 @@ pub struct Args {
     until: Option<Timestamp>,
 
     /// Over saved jobs instead of the store: responses of /aos/jobs, one, a list of them or one a line; a list of jobs, also as `jobs
-    /// --format json` prints it. Comments and trailing commas are allowed; - is standard input
+    /// --format json` prints it. Comments and trailing commas are allowed; - is standard input. No secret need be set
     #[arg(long, value_name = "FILE", num_args = 1..)]
     input: Vec<PathBuf>,
 
@@ -87,22 +92,20 @@ pub struct Args {
 }
 
 pub fn run(args: &Args, config: &Path) -> ExitCode {
-    let config = match super::load(config) {
-        Ok(config) => config,
+    let sides = Side::of(args, config).and_then(|mine| {
+        let other = args.against.as_deref().map(config_in);
+        let other = other.map(|path| Side::rules_of(&path).map(|other| (path.display().to_string(), other))).transpose()?;
+        Ok((mine, other))
+    });
+    let (mine, other) = match sides {
+        Ok(sides) => sides,
         Err(code) => return code,
-    };
-    let other = match args.against.as_deref().map(config_in) {
-        Some(path) => match super::load(&path) {
-            Ok(other) => Some((path.display().to_string(), other)),
-            Err(code) => return code,
-        },
-        None => None,
     };
     let runtime = match super::runtime() {
         Ok(runtime) => runtime,
         Err(code) => return code,
     };
-    super::exit(runtime.block_on(replay(args, &config, other.as_ref())))
+    super::exit(runtime.block_on(replay(args, &mine, other.as_ref())))
 }
 
 /// The config file of a folder; a file is one itself.
@@ -110,18 +113,52 @@ fn config_in(path: &Path) -> PathBuf {
     if path.is_dir() { path.join("jobrelay.yaml") } else { path.to_owned() }
 }
 
-async fn replay(args: &Args, config: &Config, other: Option<&(String, Config)>) -> Result<ExitCode, String> {
+/// One of the configs that are replayed, as much of it as is needed.
+struct Side {
+    rules: Arc<RuleSet>,
+    sources: Vec<Name>,
+    /// The whole of it, where the jobs come from its store or its source.
+    config: Option<Config>,
+}
+
+impl Side {
+    /// That in use. Over saved jobs nothing but its rules matters, and no secret need be set.
+    fn of(args: &Args, path: &Path) -> Result<Self, ExitCode> {
+        if !args.input.is_empty() {
+            return Self::rules_of(path);
+        }
+        let config = super::load(path)?;
+        let sources = config.sources.iter().map(|source| source.name.clone()).collect();
+        Ok(Self { rules: Arc::clone(&config.rules), sources, config: Some(config) })
+    }
+
+    /// Its rules alone.
+    fn rules_of(path: &Path) -> Result<Self, ExitCode> {
+        let (read, faults) = config::load_rules(path, &ProcessEnvironment);
+        let Some(RulesOnly { rules, sources, .. }) = read else {
+            super::report(&faults);
+            return Err(ExitCode::FAILURE);
+        };
+        Ok(Self { rules, sources, config: None })
+    }
+
+    fn needs_past(&self) -> bool {
+        self.rules.looks_back() || self.rules.rules().iter().any(|rule| rule.missing().is_some())
+    }
+}
+
+async fn replay(args: &Args, mine: &Side, other: Option<&(String, Side)>) -> Result<ExitCode, String> {
     let mut progress = Progress::begin();
-    let jobs = gather(args, config, other.map(|(_, config)| config), &mut progress).await?;
+    let jobs = gather(args, mine, other.map(|(_, other)| other), &mut progress).await?;
     if jobs.from > jobs.to {
         return Err("the period ends before it begins: see --since and --until".into());
     }
-    let mut play = |config: &Config| {
-        let played = Played::of(config, &jobs, &mut progress);
+    let mut play = |side: &Side| {
+        let played = Played::of(&side.rules, &jobs, &mut progress);
         let summary = Summary::of(&played, &jobs);
         (played, summary)
     };
-    let (played, summary) = play(config);
+    let (played, summary) = play(mine);
     let against = other.map(|(name, other)| (name, play(other)));
     drop(progress);
     match (&against, args.format) {
@@ -138,22 +175,21 @@ async fn replay(args: &Args, config: &Config, other: Option<&(String, Config)>) 
     Ok(ExitCode::SUCCESS)
 }
 
-async fn gather(args: &Args, config: &Config, other: Option<&Config>, progress: &mut Progress) -> Result<Jobs, String> {
-    let needs_past = |config: &Config| config.rules.looks_back() || config.rules.rules().iter().any(|rule| rule.missing().is_some());
-    let past = needs_past(config) || other.is_some_and(needs_past);
-    let wanted = Wanted { config, since: args.since, until: args.until, past };
-    if !args.input.is_empty() {
+async fn gather(args: &Args, mine: &Side, other: Option<&Side>, progress: &mut Progress) -> Result<Jobs, String> {
+    let past = mine.needs_past() || other.is_some_and(Side::needs_past);
+    let wanted = Wanted { sources: &mine.sources, since: args.since, until: args.until, past };
+    let Some(config) = &mine.config else {
         let source = args.source.as_deref().map(Name::from);
-        if let Some(name) = &args.source
-            && !config.sources.iter().any(|source| *source.name == **name)
+        if let Some(name) = &source
+            && !mine.sources.contains(name)
         {
-            let known: Vec<&str> = config.sources.iter().map(|source| source.name.as_str()).collect();
+            let known: Vec<&str> = mine.sources.iter().map(Name::as_str).collect();
             say(format_args!("note: the config {}", super::no_such("source", name, &known)));
         }
         return wanted.saved(&args.input, source.as_ref(), progress);
-    }
+    };
     match &args.source {
-        Some(name) => wanted.live(name, progress).await,
-        None => wanted.stored(progress).await,
+        Some(name) => wanted.live(config, name, progress).await,
+        None => wanted.stored(config, progress).await,
     }
 }

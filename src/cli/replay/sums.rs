@@ -11,7 +11,6 @@ use serde::Serialize;
 use super::jobs::{Jobs, ended};
 use crate::{
     cli::progress::Progress,
-    config::Config,
     domain::NotificationKind,
     rehearsal::{Event, Message, Watch, messages, run_telling},
     rules::RuleSet,
@@ -30,13 +29,13 @@ pub struct Played {
 impl Played {
     /// Runs them.
     #[must_use]
-    pub fn of(config: &Config, jobs: &Jobs, progress: &mut Progress) -> Self {
+    pub fn of(rules: &Arc<RuleSet>, jobs: &Jobs, progress: &mut Progress) -> Self {
         let watch = Watch { from: jobs.known_from, to: jobs.to, sources: jobs.sources.clone() };
         let all = jobs.courses.len();
         let mut judged = |done: usize| progress.tell(format_args!("judging: {done} of {all} jobs"));
-        let events = run_telling(&config.rules, &jobs.courses, &watch, &mut judged);
+        let events = run_telling(rules, &jobs.courses, &watch, &mut judged);
         let messages = messages(&events);
-        Self { rules: Arc::clone(&config.rules), events, messages }
+        Self { rules: Arc::clone(rules), events, messages }
     }
 }
 
