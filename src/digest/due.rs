@@ -92,7 +92,9 @@ pub fn decide(plan: &Plan, state: Option<&DigestState>, now: Timestamp) -> Decis
     }
     match plan.missed(state.counts_from, now) {
         Some((first, due)) => {
-            Decision::Send { due, late: now.duration_since(first) > LATE, after: DigestState { ended: now, counts_from: now, plan: words } }
+            // One that covers several due times says so, however close those are.
+            let late = due > first || now.duration_since(first) > LATE;
+            Decision::Send { due, late, after: DigestState { ended: now, counts_from: now, plan: words } }
         }
         None => Decision::Wait(plan.next(state.counts_from)),
     }

@@ -1,6 +1,6 @@
 //! From the sums and the histories of the profiles that matter to what is said.
 
-use std::time::Duration;
+use std::{collections::BTreeSet, time::Duration};
 
 use jiff::Timestamp;
 
@@ -61,7 +61,7 @@ pub async fn reckon(
     let (slower, slowest) = slow(store, &all, period, &mut notes).await?;
     let several = scope.sources.len() > 1 || sums.sources.len() > 1;
     let tenants = if several { tenants(&sums, &failing) } else { Vec::new() };
-    let quiet = if several { quiet(scope, &sums) } else { Vec::new() };
+    let quiet = if several { quiet(scope, &sums, &coverage) } else { Vec::new() };
     let mut categories: Vec<CategoryTotals> =
         sums.categories.iter().map(|(code, (totals, before))| CategoryTotals { code: *code, totals: *totals, before: *before }).collect();
     categories.sort_by_key(|category| (std::cmp::Reverse(category.totals.ended()), category.code));
@@ -225,12 +225,18 @@ fn tenants(sums: &Sums, failing: &[Failing]) -> Vec<Tenant> {
 }
 
 /// The sources without any.
-fn quiet(scope: &Scope, sums: &Sums) -> Vec<String> {
+fn quiet(scope: &Scope, sums: &Sums, coverage: &Coverage) -> Vec<String> {
+    // Of one that was not read nobody knows whether it was without a failure.
+    let unread: BTreeSet<&str> = coverage.unread().collect();
+    if unread.len() == coverage.troubled.first.len() && coverage.troubled.more > 0 {
+        // There are more than are known by name.
+        return Vec::new();
+    }
     let mut quiet: Vec<String> = scope
         .sources
         .iter()
         .map(|(name, _)| name)
-        .filter(|name| sums.sources.get(*name).is_none_or(|its| its.totals.bad() == 0))
+        .filter(|name| sums.sources.get(*name).is_none_or(|its| its.totals.bad() == 0) && !unread.contains(name.as_str()))
         .map(|name| brief(name))
         .collect();
     quiet.sort();

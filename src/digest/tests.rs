@@ -128,6 +128,14 @@ async fn of_several_sources_the_worst_stands_first_and_the_quiet_ones_together()
     let tenants: Vec<_> = digest.tenants.first.iter().map(|one| (&*one.source, one.totals.failed, one.failing.count())).collect();
     assert_eq!(tenants, [("c", 3, 3), ("b", 1, 1)]);
     assert_eq!(digest.quiet.first, ["a", "d"]);
+    // One that could not be read is not said to be without a failure.
+    for (source, made) in [("a", 1), ("b", 1), ("c", 1), ("d", 0)] {
+        let (source, at) = (Name::from(source), t("2026-03-05T00:00:00Z"));
+        let polls = Polls { from: at, to: t("2026-03-06T00:00:00Z"), made, failed: 1 - made, after_gap: true };
+        world.store.note_polls(&source, polls).await.unwrap();
+    }
+    let digest = world.sum_up(&["a", "b", "c", "d"], "2026-03-05T00:00:00Z", "2026-03-06T00:00:00Z", None).await;
+    assert_eq!((digest.quiet.first, digest.coverage.unread().collect::<Vec<_>>()), (vec!["a".to_owned()], vec!["d"]));
 }
 
 #[tokio::test]
@@ -185,6 +193,29 @@ async fn polls_are_kept_and_told_apart_by_period() {
     assert_eq!((silence.coverage.polls, silence.coverage.missed, silence.is_empty()), (0, 59, false));
 }
 
+#[tokio::test]
+async fn the_end_of_a_period_between_two_polls_and_their_writing_is_no_gap() {
+    let world = World::new();
+    let source = Name::from("contoso");
+    world.store.open_source(&source, t("2026-03-05T00:00:00Z")).await.unwrap();
+    let (begin, end) = ("2026-03-05T07:00:00Z", "2026-03-05T07:55:00Z");
+    let seconds = SignedDuration::from_secs;
+    // Polled every five seconds, written down every thirty; two digests end in the middle of that, one right after the other.
+    for n in 0..110 {
+        let from = t(begin) + seconds(30 * n);
+        if n == 20 || n == 60 {
+            world.store.close_period(from + seconds(15)).await.unwrap();
+            world.store.close_period(from + seconds(16)).await.unwrap();
+        }
+        let polls = Polls { from, to: from + seconds(26), made: 6, failed: 0, after_gap: n == 0 };
+        world.store.note_polls(&source, polls).await.unwrap();
+    }
+    let scope = Scope { name: Name::from("weekly"), sources: vec![(source, Duration::from_secs(5))], when: None, zone: TimeZone::UTC };
+    let period = Period { since: t(begin), until: t(end), due: None, late: false };
+    let coverage = gather(&world.store, &scope, &period).await.unwrap().coverage;
+    assert_eq!((coverage.polls, coverage.missed), (660, 0));
+}
+
 /// As many as a very large provider has in a day: a few sums stay.
 #[tokio::test]
 async fn a_hundred_thousand_jobs_are_summed_up() {
@@ -228,6 +259,10 @@ fn a_digest_is_due_once_for_what_was_missed_and_waits_for_the_next() {
     assert_eq!(send("2026-03-06T07:00:00Z"), ("2026-03-06T07:00:00Z".into(), false));
     assert_eq!(send("2026-03-06T09:00:00Z"), ("2026-03-06T07:00:00Z".into(), true));
     assert_eq!(send("2026-03-09T06:59:59Z"), ("2026-03-08T07:00:00Z".into(), true));
+    let often = plan("* * * * *", "UTC");
+    let stood = stands(&often, "2026-03-06T07:00:00Z");
+    let late = |now: &str| matches!(decide(&often, Some(&stood), t(now)), Decision::Send { late: true, .. });
+    assert_eq!([late("2026-03-06T07:01:30Z"), late("2026-03-06T07:02:01Z")], [false, true]);
     // Summer time has begun.
     assert_eq!(send("2026-03-31T06:00:00Z"), ("2026-03-31T06:00:00Z".into(), true));
 }

@@ -255,7 +255,12 @@ impl Coverage {
     /// Whether some source was not read at all in the period, so that no word on it would be a word too many.
     #[must_use]
     pub fn is_blind(&self) -> bool {
-        self.troubled.first.iter().any(|source| source.polls == 0)
+        self.unread().next().is_some()
+    }
+
+    /// The sources that were not read at all in the period, as far as they are known by name.
+    pub fn unread(&self) -> impl Iterator<Item = &str> {
+        self.troubled.first.iter().filter(|source| source.polls == 0).map(|source| source.source.as_str())
     }
 }
 

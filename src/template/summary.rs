@@ -71,7 +71,7 @@ pub(super) fn digest(digest: &Digest, shown: usize) -> Value {
     let quiet: Vec<&String> = digest.quiet.first.iter().take(shown).collect();
     json!({
         "name": digest.name,
-        "title": title(digest),
+        "title": title(&digest.totals, &digest.coverage),
         "well": digest.totals.bad() == 0 && digest.coverage.missed == 0,
         "late_note": digest.due.filter(|_| digest.late).map(|due| format!("Sent late: it was due on {}.", time(digest, due))),
         "part": digest.part,
@@ -105,11 +105,20 @@ fn list<T>(listed: &Listed<T>, shown: usize, one: impl Fn(&T) -> Value) -> (Vec<
     (values, left_out)
 }
 
-fn title(digest: &Digest) -> String {
-    let totals = &digest.totals;
+fn title(totals: &Totals, coverage: &Coverage) -> String {
+    let said = of_jobs(totals);
+    match coverage.unread().count() {
+        0 => said,
+        _ if coverage.polls == 0 && totals.ended() == 0 => "No scan could be seen".into(),
+        1 if coverage.sources == 1 => said,
+        1 => format!("{said}; 1 of {} sources was not read", coverage.sources),
+        unread => format!("{said}; {unread} of {} sources were not read", coverage.sources),
+    }
+}
+
+fn of_jobs(totals: &Totals) -> String {
     let (ended, scans) = (totals.ended(), plural(totals.ended()));
     match () {
-        () if ended == 0 && digest.coverage.is_blind() => "No scan could be seen".into(),
         () if ended == 0 => "No scan ended".into(),
         () if totals.failed > 0 && totals.finished_with_exception > 0 => {
             format!("{} of {ended} {scans} failed, {} finished with exceptions", totals.failed, totals.finished_with_exception)
@@ -344,4 +353,25 @@ fn coverage_says(coverage: &Coverage) -> String {
     let missed = if *missed == 0 { "none".to_owned() } else { missed.to_string() };
     let several = if *sources == 1 { String::new() } else { format!(" of {sources} sources") };
     format!("{polls} polls{several} made, {missed} missed; {jobs} {} seen to end, {running} running", plural(*jobs))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::SourceCoverage;
+
+    #[test]
+    fn a_source_that_was_not_read_stands_in_the_title() {
+        let titled = |finished: u64, polls: u64, sources: u64, unread: usize| {
+            let one = SourceCoverage { source: "contoso".into(), polls: 0, missed: 9, last: None };
+            let troubled = Listed::of(vec![one; unread], 50);
+            let totals = Totals { finished, ..Totals::default() };
+            title(&totals, &Coverage { polls, sources, troubled, ..Coverage::default() })
+        };
+        assert_eq!(titled(5, 60, 3, 0), "All 5 scans finished");
+        assert_eq!(titled(5, 60, 3, 1), "All 5 scans finished; 1 of 3 sources was not read");
+        assert_eq!(titled(0, 30, 3, 2), "No scan ended; 2 of 3 sources were not read");
+        assert_eq!(titled(0, 0, 3, 3), "No scan could be seen");
+        assert_eq!(titled(0, 0, 1, 1), "No scan could be seen");
+    }
 }

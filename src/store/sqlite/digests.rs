@@ -96,6 +96,14 @@ fn note_polls(tx: &Tx<'_>, source: &Name, polls: &Polls) -> rusqlite::Result<()>
         tx.db.prepare_cached("SELECT max(began) FROM poll WHERE source = ?1")?.query_row([source], |row| row.get(0)).optional()?.flatten();
     let goes_on = |began: &i64| !polls.after_gap && began.div_euclid(HOUR_MICROS) == to.div_euclid(HOUR_MICROS) && *began <= to;
     if let Some(began) = last.filter(goes_on) {
+        // What opened this stretch was a period's end, and some of its polls may have been made before that: they leave no gap.
+        tx.db
+            .prepare_cached(
+                "UPDATE poll SET reached = max(reached, ?2) WHERE source = ?1 AND began = (
+                     SELECT max(began) FROM poll WHERE source = ?1 AND began < ?2 AND reached IS NOT NULL)
+                 AND EXISTS (SELECT 1 FROM poll WHERE source = ?1 AND began = ?2 AND reached IS NULL)",
+            )?
+            .execute(params![source, began])?;
         tx.db
             .prepare_cached("UPDATE poll SET reached = ?3, made = made + ?4, failed = failed + ?5 WHERE source = ?1 AND began = ?2")?
             .execute(params![source, began, to, polls.made, polls.failed])?;
