@@ -148,6 +148,27 @@ async fn a_channel_that_refuses_is_told_of_elsewhere_and_so_is_its_end() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_channel_that_was_down_before_the_start_is_told_of_once_it_fails_again() {
+    let world = World::with("channel_down_after: 10m").await;
+    world.second.always(Answer::new(503, "busy"));
+    let service = world.home.start().await;
+    world.upstream.polled(1).await;
+    world.upstream.put(job("Scan-1", "scan sites", 3, 100, Some(0)));
+    let file = rusqlite::Connection::open(world.home.path("jobrelay.db")).unwrap();
+    let since = || file.query_row("SELECT since FROM line WHERE channel = 'second'", [], |row| row.get::<_, Option<i64>>(0)).ok().flatten();
+    until("it is written down that it is down", || since().is_some()).await;
+    service.kill().await;
+    // As if it had gone on like this for a quarter of an hour.
+    file.execute("UPDATE line SET since = since - 900000000 WHERE channel = 'second'", []).unwrap();
+    let before = since();
+
+    let service = world.home.start().await;
+    assert_eq!(world.first.holds(1).await[0].json()["data"]["title"], "The channel second takes no messages");
+    assert_eq!(since(), before);
+    service.kill().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_channel_that_stays_down_is_told_of_elsewhere_and_gives_way_to_its_refusal() {
     const DOWN: &str = "The channel second takes no messages";
     const BACK: &str = "The channel second is back";
