@@ -114,6 +114,7 @@ extra: 1
             "two.yaml:3:13 error: the list is empty",
             "two.yaml:4:5 error: the key `name` is missing",
             "two.yaml:5:5 error: `missing` stands in place of `when`: a rule has one of them",
+            "two.yaml:5:14 error: the key `every` is missing",
             "two.yaml:7:5 error: expected a rule: a mapping with `name`, `when` and `notify`, found text",
             "two.yaml:8:1 error: unknown key `extra` (known here: rules)",
         ]
