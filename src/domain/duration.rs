@@ -64,6 +64,22 @@ pub fn format_duration(duration: Duration) -> String {
     text
 }
 
+/// Every unit of a duration, to the millisecond, where two would hide what decides: `6h 20s`, `1d 30m`, `30m 0.4s`.
+#[must_use]
+pub fn format_exactly(duration: Duration) -> String {
+    let secs = duration.as_secs();
+    let mut parts = vec![(secs / 86_400, "d"), (secs / 3_600 % 24, "h"), (secs / 60 % 60, "m")];
+    parts.retain(|(n, _)| *n > 0);
+    let mut texts: Vec<String> = parts.into_iter().map(|(n, unit)| format!("{n}{unit}")).collect();
+    let (rest, millis) = (secs % 60, duration.subsec_millis());
+    if millis > 0 {
+        texts.push(format!("{}s", format!("{rest}.{millis:03}").trim_end_matches('0')));
+    } else if rest > 0 || texts.is_empty() {
+        texts.push(format!("{rest}s"));
+    }
+    texts.join(" ")
+}
+
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
@@ -92,6 +108,20 @@ mod tests {
             assert_eq!(format_duration(Duration::from_secs(secs)), text);
         }
         assert_eq!(format_duration(Duration::from_millis(430)), "0.4s");
+    }
+
+    #[test]
+    fn leaves_nothing_out_where_it_must_be_exact() {
+        for (millis, text) in [
+            (0, "0s"),
+            (7_200_000, "2h"),
+            (7_203_000, "2h 3s"),
+            (88_200_000, "1d 30m"),
+            (1_800_400, "30m 0.4s"),
+            (90_061_010, "1d 1h 1m 1.01s"),
+        ] {
+            assert_eq!(format_exactly(Duration::from_millis(millis)), text);
+        }
     }
 
     proptest! {

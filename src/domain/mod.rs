@@ -15,7 +15,7 @@ mod watch;
 pub use alert::{Alert, AlertKey, RuleFacts};
 pub use code::{Category, JobType, State};
 pub use digest::{CategoryTotals, Coverage, Day, Digest, Failing, Listed, Newest, Recovered, Slow, SourceCoverage, Tenant, Totals, is_bad};
-pub use duration::{DurationError, LONGEST, format_duration, parse_duration};
+pub use duration::{DurationError, LONGEST, format_duration, format_exactly, parse_duration};
 pub use job::{Job, JobView};
 pub use name::Name;
 pub use notification::{Delivery, Ending, Notice, Notification, NotificationKind, Target, TargetEnd, Undelivered};

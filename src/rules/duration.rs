@@ -7,7 +7,7 @@ use std::{
 
 use crate::{
     document::{Fault, Faults, Node, text_list},
-    domain::{format_duration, parse_duration},
+    domain::{format_duration, format_exactly, parse_duration},
 };
 
 use super::{
@@ -27,9 +27,22 @@ pub(super) struct Span {
 #[derive(Debug)]
 struct OneOf(Vec<Span>);
 
+impl OneOf {
+    fn covers(&self, duration: Duration) -> bool {
+        self.0.iter().any(|span| (span.least, span.most).contains(&duration))
+    }
+
+    /// In short, unless that would belie the verdict: a job of two hours and three seconds is no `2h` to who asks for `> 2h`.
+    fn told(&self, duration: Duration) -> String {
+        let short = format_duration(duration);
+        let belied = parse_duration(&short).is_ok_and(|said| self.covers(said) != self.covers(duration));
+        if belied { format_exactly(duration) } else { short }
+    }
+}
+
 impl Test for OneOf {
     fn holds(&self, facts: &Facts<'_>, _: &When) -> bool {
-        facts.job.duration(facts.now).is_some_and(|duration| self.0.iter().any(|span| (span.least, span.most).contains(&duration)))
+        facts.job.duration(facts.now).is_some_and(|duration| self.covers(duration))
     }
 
     fn wanted(&self) -> String {
@@ -37,7 +50,7 @@ impl Test for OneOf {
     }
 
     fn found(&self, facts: &Facts<'_>, _: &When) -> String {
-        facts.job.duration(facts.now).map_or_else(|| "unknown".to_owned(), format_duration)
+        facts.job.duration(facts.now).map_or_else(|| "unknown".to_owned(), |duration| self.told(duration))
     }
 
     fn lane(&self) -> Lane<'_> {
@@ -117,6 +130,20 @@ mod tests {
         check("10m..1h", &[600, 3_600], &[599, 3_601]);
         check(" 10m .. 1h ", &[600], &[599]);
         check("5s..5s", &[5], &[4, 6]);
+    }
+
+    #[test]
+    fn what_is_told_of_a_duration_does_not_belie_the_verdict() {
+        for (written, millis, told) in [
+            ("> 2h", 7_203_000, "2h 3s"),
+            ("> 2h", 7_200_000, "2h"),
+            ("> 2h", 10_803_000, "3h"),
+            ("<= 1d", 86_460_000, "1d 1m"),
+            ("> 30m", 1_800_400, "30m 0.4s"),
+            ("> 0s", 430, "0.4s"),
+        ] {
+            assert_eq!(OneOf(vec![span(written).unwrap()]).told(Duration::from_millis(millis)), told, "{written}");
+        }
     }
 
     #[test]

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use crate::{
     document::{Fault, Faults, Fields, Node, Value, duration, integer},
-    domain::{LONGEST, State, format_duration},
+    domain::{LONGEST, State, format_duration, format_exactly},
 };
 
 use super::{
@@ -83,11 +83,16 @@ impl Test for Slower {
 
     fn found(&self, facts: &Facts<'_>, _: &When) -> String {
         let verb = if facts.job.is_final() { "took" } else { "runs for" };
-        let took = facts.job.duration(facts.now).map_or_else(|| "an unknown time".to_owned(), format_duration);
+        let duration = facts.job.duration(facts.now);
+        let took = duration.map_or_else(|| "an unknown time".to_owned(), format_duration);
         match self.usual(facts) {
             Ok(Usual { median, jobs }) => {
                 let limit = self.limit(median).max(self.at_least);
-                format!("{verb} {took}, usual is {} (median of {jobs}), limit {}", format_duration(median), format_duration(limit))
+                // Two that look alike in short are told exactly: which of them is longer has decided.
+                let alike = format_duration(limit) == took;
+                let told = if alike { format_exactly } else { format_duration };
+                let took = duration.map_or(took, told);
+                format!("{verb} {took}, usual is {} (median of {jobs}), limit {}", format_duration(median), told(limit))
             }
             Err(0) => format!("{verb} {took}, no job of this profile finished before it"),
             Err(jobs) => {

@@ -11,7 +11,7 @@ use super::{
 };
 use crate::{
     document::Place,
-    domain::{Job, Name, format_duration},
+    domain::{Job, Name, format_duration, format_exactly},
     rehearsal::{Event, Explainer, Raised, run},
     rules::{Explained, Finding, Rule, Verdict},
 };
@@ -289,7 +289,7 @@ impl<'t> Stage<'t> {
             facts.push(format!("in {source}, {what} at {}", seconds(from)));
             let wait = missing.every.saturating_add(missing.grace);
             if let Ok(due) = from.checked_add(wait) {
-                let wait = format_duration(wait);
+                let wait = format_exactly(wait);
                 facts.push(format!(
                     "the next was due {wait} later, at {}; the clock stands at {}",
                     seconds(due),

@@ -246,6 +246,7 @@ fn what_is_found_in_the_past_tells_the_values_compared() {
     let slow = "{ slower_than_usual: { factor: 2, over: 20 } }";
     let wanted = "longer than 2 × the median of the last 20 finished jobs, and at least 1m";
     found(slow, "f10 f10 f10 f42", &format!("{wanted} / took 42m, usual is 10m (median of 3), limit 20m"));
+    found(slow, "f720 f720 f720 f1441", &format!("{wanted} / took 1d 1m, usual is 12h (median of 3), limit 1d"));
     found(slow, "f0 f0 f0 f0", &format!("{wanted} / took 0s, usual is 0s (median of 3), limit 1m"));
     found(slow, "f10 f10 f42", &format!("{wanted} / took 42m, only two jobs of this profile finished before it: 3 tell what is usual"));
     found(slow, "F10 f42", &format!("{wanted} / took 42m, no job of this profile finished before it"));
