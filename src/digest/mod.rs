@@ -14,6 +14,7 @@ mod reckon;
 mod sums;
 
 use std::{
+    collections::BTreeSet,
     sync::{Arc, Mutex, PoisonError},
     time::Duration,
 };
@@ -44,6 +45,17 @@ pub struct Scope {
     pub zone: TimeZone,
 }
 
+impl Scope {
+    /// With only those sources of which it may tell a job.
+    fn narrowed(&self) -> Self {
+        let mut scope = self.clone();
+        if let Some(when) = &self.when {
+            scope.sources.retain(|(source, _)| when.may_match_source(source));
+        }
+        scope
+    }
+}
+
 /// The period that it sums up.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Period {
@@ -70,13 +82,16 @@ impl Period {
 /// # Errors
 /// The store can't be read.
 pub async fn gather(store: &dyn DigestStore, scope: &Scope, period: &Period) -> Result<Digest, StoreError> {
+    // One for a tenant's own people is to say nothing of the others.
+    let scope = &scope.narrowed();
+    let of: Option<Vec<Name>> = scope.when.is_some().then(|| scope.sources.iter().map(|(name, _)| name.clone()).collect());
     let bounds = days(&scope.zone, period.until);
     let from = match (&scope.when, bounds.first()) {
         // Which of the jobs of the picture's days the digest is about, the store can't tell.
         (Some(_), Some(first)) => period.before().min(*first),
         _ => period.before(),
     };
-    let sums = Arc::new(Mutex::new(Sums::new(scope.when.clone(), period, bounds.clone())));
+    let sums = Arc::new(Mutex::new(Sums::new(scope.when.clone(), of.clone().map(BTreeSet::from_iter), period, bounds.clone())));
     let filling = Arc::clone(&sums);
     let each = Box::new(move |job: &_, counted| filling.lock().unwrap_or_else(PoisonError::into_inner).add(job, counted));
     store.each_ended(from, period.until, each).await?;
@@ -87,7 +102,7 @@ pub async fn gather(store: &dyn DigestStore, scope: &Scope, period: &Period) -> 
         None => counted(&bounds, &store.ended_between(bounds.clone()).await?),
     };
     let stretches = store.polls(period.since, period.until).await?;
-    let standing = store.standing().await?;
+    let standing = store.standing(of).await?;
     let coverage = coverage::reckon(&scope.sources, &stretches, period, sums.seen, standing);
     reckon::reckon(store, scope, period, sums, days, coverage).await
 }

@@ -1,7 +1,7 @@
 //! What is left of the jobs that have passed by.
 
 use std::{
-    collections::{BTreeMap, HashMap},
+    collections::{BTreeMap, BTreeSet, HashMap},
     sync::Arc,
     time::Duration,
 };
@@ -23,6 +23,8 @@ const CATEGORIES_MOST: usize = 50;
 #[derive(Debug, Default)]
 pub struct Sums {
     when: Option<Arc<RuleSet>>,
+    /// The sources that a part is about; none for all.
+    of: Option<BTreeSet<Name>>,
     since: Timestamp,
     before: Timestamp,
     until: Timestamp,
@@ -39,7 +41,7 @@ pub struct Sums {
     pub sources: BTreeMap<Name, SourceSums>,
     /// Jobs of the period whose profile is not told apart.
     pub nameless: u64,
-    /// Jobs of the period, whatever the digest is about.
+    /// Jobs of the period at the sources that the digest is about, whatever else it is about.
     pub seen: u64,
     profiles: usize,
 }
@@ -104,17 +106,17 @@ impl ProfileSums {
 
 impl Sums {
     /// For a period, by days that begin at these instants.
-    pub fn new(when: Option<Arc<RuleSet>>, period: &Period, bounds: Vec<Timestamp>) -> Self {
+    pub fn new(when: Option<Arc<RuleSet>>, of: Option<BTreeSet<Name>>, period: &Period, bounds: Vec<Timestamp>) -> Self {
         let day = |at: &Timestamp| Day { at: *at, finished: 0, failed: 0, other: 0 };
         // The last bound is the end of the last day.
         let days = bounds.iter().take(bounds.len().saturating_sub(1)).map(day).collect();
-        Self { when, since: period.since, before: period.before(), until: period.until, bounds, days, ..Self::default() }
+        Self { when, of, since: period.since, before: period.before(), until: period.until, bounds, days, ..Self::default() }
     }
 
     /// Takes in a job that was counted at `counted`.
     pub fn add(&mut self, job: &Job, counted: Timestamp) {
         let within = counted >= self.since && counted < self.until;
-        self.seen += u64::from(within);
+        self.seen += u64::from(within && self.of.as_ref().is_none_or(|of| of.contains(&job.source)));
         if self.when.as_ref().is_some_and(|when| when.judge(job, counted).is_empty()) {
             return;
         }

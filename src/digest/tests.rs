@@ -4,7 +4,9 @@ use jiff::SignedDuration;
 
 use super::*;
 use crate::{
+    document::{Faults, Source, parse},
     domain::{Category, Digest, Job, JobType},
+    rules::{Known, read},
     store::{
         DigestState, DigestStore, Intake, JobChange, Polls, Store,
         sqlite::{Access, Sqlite},
@@ -136,6 +138,33 @@ async fn of_several_sources_the_worst_stands_first_and_the_quiet_ones_together()
     }
     let digest = world.sum_up(&["a", "b", "c", "d"], "2026-03-05T00:00:00Z", "2026-03-06T00:00:00Z", None).await;
     assert_eq!((digest.quiet.first, digest.coverage.unread().collect::<Vec<_>>()), (vec!["a".to_owned()], vec!["d"]));
+}
+
+#[tokio::test]
+async fn a_digest_about_one_tenant_says_nothing_of_the_others() {
+    let mut world = World::new();
+    for source in ["contoso", "fabrikam"] {
+        world.ends(source, &format!("scan of {source}"), State::Failed, "2026-03-05T02:00:00Z", 5).await;
+        let (source, from) = (Name::from(source), t("2026-03-05T00:00:00Z"));
+        world.store.open_source(&source, from).await.unwrap();
+        let polls = Polls { from, to: t("2026-03-06T00:00:00Z"), made: 10, failed: 2, after_gap: true };
+        world.store.note_polls(&source, polls).await.unwrap();
+    }
+    let running = Job { finished: None, ..world.job("fabrikam", "scan of fabrikam", State::Running, t("2026-03-05T04:00:00Z"), 5) };
+    world.take_in(t("2026-03-05T04:00:00Z"), false, vec![running]).await;
+    let text = "rules: [{ name: part, notify: hook, when: { not: { source: fabrikam } } }]".into();
+    let mut faults = Faults::default();
+    let node = parse(&Arc::new(Source { path: "rules.yaml".into(), text }), &mut faults).unwrap();
+    let names = ["contoso", "fabrikam"].map(Name::from);
+    let known = Known { channels: &[Name::from("hook")], sources: &names, template_sets: &[] };
+    let when = read(&[node], &known, &mut faults);
+    let digest = world.sum_up(&["contoso", "fabrikam"], "2026-03-05T00:00:00Z", "2026-03-06T00:00:00Z", Some(when)).await;
+    assert!(!digest.several && !serde_json::to_string(&digest).unwrap().contains("fabrikam"), "{digest:#?}");
+    let coverage = &digest.coverage;
+    assert_eq!((coverage.sources, coverage.polls, coverage.missed, coverage.jobs, coverage.running), (1, 10, 2, 1, 0));
+    let whole = world.sum_up(&["contoso", "fabrikam"], "2026-03-05T00:00:00Z", "2026-03-06T00:00:00Z", None).await;
+    assert_eq!((whole.coverage.sources, whole.coverage.jobs, whole.coverage.running), (2, 2, 1));
+    assert_eq!(whole.coverage.newest.unwrap().source, "fabrikam");
 }
 
 #[tokio::test]

@@ -117,6 +117,12 @@ impl RuleSet {
         Self { rules, resting: Vec::new(), version, watches_running, looks_back, index, remembered }
     }
 
+    /// Whether some rule may match jobs of a source, as far as its conditions on sources tell.
+    #[must_use]
+    pub fn may_match_source(&self, source: &Name) -> bool {
+        self.rules.iter().filter_map(|rule| Possible::of(when(rule)?)).any(|possible| possible.sources.has(Some(source)))
+    }
+
     /// The enabled rules, in the order of the files.
     #[must_use]
     pub fn rules(&self) -> &[Arc<Rule>] {

@@ -163,8 +163,8 @@ pub trait DigestStore: Send + Sync {
         Err(none_kept())
     }
 
-    /// What the store holds at present.
-    async fn standing(&self) -> Result<Standing, StoreError> {
+    /// What the store holds at present, of these sources or of all.
+    async fn standing(&self, _of: Option<Vec<Name>>) -> Result<Standing, StoreError> {
         Err(none_kept())
     }
 }

@@ -352,7 +352,8 @@ fn coverage_says(coverage: &Coverage) -> String {
     let Coverage { polls, missed, sources, jobs, running, .. } = coverage;
     let missed = if *missed == 0 { "none".to_owned() } else { missed.to_string() };
     let several = if *sources == 1 { String::new() } else { format!(" of {sources} sources") };
-    format!("{polls} polls{several} made, {missed} missed; {jobs} {} seen to end, {running} running", plural(*jobs))
+    let polled = if *polls == 1 { "poll" } else { "polls" };
+    format!("{polls} {polled}{several} made, {missed} missed; {jobs} {} seen to end, {running} running", plural(*jobs))
 }
 
 #[cfg(test)]
@@ -373,5 +374,7 @@ mod tests {
         assert_eq!(titled(0, 30, 3, 2), "No scan ended; 2 of 3 sources were not read");
         assert_eq!(titled(0, 0, 3, 3), "No scan could be seen");
         assert_eq!(titled(0, 0, 1, 1), "No scan could be seen");
+        let one = Coverage { polls: 1, sources: 1, jobs: 2, ..Coverage::default() };
+        assert_eq!(coverage_says(&one), "1 poll made, none missed; 2 scans seen to end, 0 running");
     }
 }

@@ -79,8 +79,8 @@ impl DigestStore for Sqlite {
         self.readers.read(move |db| asks.iter().map(|ask| history(db, ask)).collect()).await
     }
 
-    async fn standing(&self) -> Result<Standing, StoreError> {
-        self.readers.read(standing).await
+    async fn standing(&self, of: Option<Vec<Name>>) -> Result<Standing, StoreError> {
+        self.readers.read(move |db| standing(db, of.as_deref())).await
     }
 }
 
@@ -255,14 +255,21 @@ fn history(db: &Connection, ask: &HistoryAsk) -> rusqlite::Result<Vec<Ended>> {
     .collect()
 }
 
-fn standing(db: &Connection) -> rusqlite::Result<Standing> {
-    let running: i64 =
-        db.prepare_cached("SELECT count(*) FROM job INDEXED BY job_open WHERE ended = 0")?.query_row([], |row| row.get(0))?;
+fn standing(db: &Connection, of: Option<&[Name]>) -> rusqlite::Result<Standing> {
+    let of = of.map(|names| serde_json::Value::from(names.iter().map(Name::as_str).collect::<Vec<_>>()).to_string());
+    let running: i64 = db
+        .prepare_cached(
+            "SELECT count(*) FROM job INDEXED BY job_open
+             WHERE ended = 0 AND (?1 IS NULL OR source IN (SELECT value FROM json_each(?1)))",
+        )?
+        .query_row([&of], |row| row.get(0))?;
     let newest = db
         .prepare_cached(
-            "SELECT source, id, profile, state, coalesce(started, first_seen) FROM job ORDER BY coalesce(started, first_seen) DESC LIMIT 1",
+            "SELECT source, id, profile, state, coalesce(started, first_seen) FROM job
+             WHERE ?1 IS NULL OR source IN (SELECT value FROM json_each(?1))
+             ORDER BY coalesce(started, first_seen) DESC LIMIT 1",
         )?
-        .query_row([], |row| {
+        .query_row([&of], |row| {
             Ok(Newest {
                 source: row.get(0)?,
                 id: row.get(1)?,
