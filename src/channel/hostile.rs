@@ -103,13 +103,7 @@ fn notices() -> impl Strategy<Value = Notification> {
 
 /// The message that a notice is.
 pub fn notice(notice: Notice) -> Notification {
-    let rule = RuleFacts {
-        name: notice.topic.clone(),
-        description: notice.text.clone(),
-        severity: notice.severity,
-        labels: BTreeMap::new(),
-        template: None,
-    };
+    let rule = notice.facts();
     Notification { notice: Some(notice), ..notification(NotificationKind::Notice, &rule, Vec::new(), 1) }
 }
 

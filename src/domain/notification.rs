@@ -1,6 +1,6 @@
 //! One message to one channel, and its way there.
 
-use std::{sync::Arc, time::Duration};
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -64,6 +64,20 @@ pub struct Notice {
     pub severity: Severity,
     /// Whether it tells of the end.
     pub over: bool,
+}
+
+impl Notice {
+    /// What its message says of a rule, where none stands behind it: the notice itself.
+    #[must_use]
+    pub fn facts(&self) -> RuleFacts {
+        RuleFacts {
+            name: self.topic.clone(),
+            description: self.text.clone(),
+            severity: self.severity,
+            labels: BTreeMap::new(),
+            template: None,
+        }
+    }
 }
 
 /// Why a message comes to a channel it was not meant for.

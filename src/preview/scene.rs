@@ -1,6 +1,6 @@
 //! What is put into words: one job, a few, very many, names that mean harm, and a trouble that begins and is over.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::sync::Arc;
 
 use jiff::{SignedDuration, Timestamp};
 use serde_json::Value;
@@ -204,12 +204,6 @@ fn alerts(kind: NotificationKind, rule: &RuleFacts, jobs: Vec<Job>) -> Notificat
 }
 
 fn notice(notice: Notice) -> Notification {
-    let rule = RuleFacts {
-        name: notice.topic.clone(),
-        description: notice.text.clone(),
-        severity: notice.severity,
-        labels: BTreeMap::new(),
-        template: None,
-    };
+    let rule = notice.facts();
     Notification { notice: Some(notice), total: 1, ..alerts(NotificationKind::Notice, &rule, Vec::new()) }
 }

@@ -74,13 +74,7 @@ pub fn notices() -> Vec<(&'static str, Notification)> {
     };
     let timeless = Notice { since: None, severity: Severity::Warning, ..begins.clone() };
     let told = |notice: Notice| {
-        let rule = RuleFacts {
-            name: notice.topic.clone(),
-            description: notice.text.clone(),
-            severity: notice.severity,
-            labels: BTreeMap::new(),
-            template: None,
-        };
+        let rule = notice.facts();
         Notification { notice: Some(notice), ..notification(NotificationKind::Notice, &rule, Vec::new(), 1) }
     };
     let missing = Notice {

@@ -12,7 +12,7 @@ use super::{
     worker::{Survives, Tx},
 };
 use crate::{
-    domain::{Name, Notice, NotificationKind, RuleFacts},
+    domain::{Name, Notice, NotificationKind},
     store::{OldJob, Pruned, StoreError, Tellings},
 };
 
@@ -77,13 +77,7 @@ fn tell_together(
         return Ok(false);
     }
     let json = |error: serde_json::Error| rusqlite::Error::ToSqlConversionFailure(error.into());
-    let rule = RuleFacts {
-        name: notice.topic.clone(),
-        description: notice.text.clone(),
-        severity: notice.severity,
-        labels: BTreeMap::new(),
-        template: None,
-    };
+    let rule = notice.facts();
     let facts = tx.facts_id(&serde_json::to_string(&rule).map_err(json)?)?;
     let text = serde_json::to_string(notice).map_err(json)?;
     let edge = if notice.over { "over" } else { "begins" };
