@@ -83,7 +83,7 @@ pub struct Event {
     pub dark: Option<Timestamp>,
 }
 
-/// Since when each rule's missing notice is put off for others; forgotten by a restart, which costs a minute.
+/// Since when each rule's notices are put off for others; forgotten by a restart, which costs a minute.
 pub type Gathering = BTreeMap<Name, Timestamp>;
 
 /// Decides.
@@ -148,7 +148,7 @@ impl OfRule<'_> {
         let held = self.holds(&judged, gathering, plan);
         for (mut one, told) in judged {
             for event in told {
-                if held && matches!(event.standing, Standing::Missing { .. }) {
+                if held {
                     one.row.told = event.before;
                     break;
                 }
@@ -251,10 +251,12 @@ impl OfRule<'_> {
         }
     }
 
-    /// Whether to put off telling of missing jobs, for others that may be told with them.
+    /// Whether to put off what there is to tell, for others that may be told with it: sources are neither polled, nor dark, nor back
+    /// at the same instant.
     fn holds(&self, judged: &[(Judged, Vec<Event>)], gathering: &mut Gathering, plan: &mut Plan) -> bool {
-        let ready = judged.iter().any(|(_, events)| events.iter().any(|event| matches!(event.standing, Standing::Missing { .. })));
-        if ready && judged.iter().any(|(one, _)| one.unread) {
+        let ready = judged.iter().any(|(_, events)| !events.is_empty());
+        let open = |(one, events): &(Judged, Vec<Event>)| one.unread || events.is_empty() && matches!(one.row.told, Told::CannotTell(_));
+        if ready && judged.iter().any(open) {
             let since = *gathering.entry(self.rule.name.clone()).or_insert(self.facts.now);
             // Also where the clock was set back.
             if self.facts.now.duration_since(since).unsigned_abs() < GATHER {

@@ -317,6 +317,21 @@ async fn what_is_missed_together_is_one_notice_and_each_has_its_end() {
 }
 
 #[tokio::test]
+async fn sources_dark_one_after_another_share_a_notice_and_one_more_when_they_are_back() {
+    let mut world = World::new(NIGHTLY, &["contoso", "fabrikam"]);
+    for source in ["contoso", "fabrikam"] {
+        world.ends(source, "nightly a", State::Finished, 0).await;
+        world.read(source, 10);
+        world.fails(source, 70);
+    }
+    let told = [UNCLEAR, GONE].map(|title| title.replace("contoso", "2 sources"));
+    for (source, second, notices) in [("contoso", 130, 0), ("fabrikam", 132, 1), ("contoso", 200, 1), ("fabrikam", 202, 2)] {
+        (if second < 200 { World::fails } else { World::read })(&world, source, second);
+        assert_eq!(world.titles(second).await, told[..notices]);
+    }
+}
+
+#[tokio::test]
 async fn one_source_that_is_not_read_keeps_the_others_news_back_for_a_minute_and_no_longer() {
     let mut world = World::new(NIGHTLY, &["contoso", "fabrikam"]);
     for source in ["contoso", "fabrikam"] {
