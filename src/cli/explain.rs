@@ -14,7 +14,7 @@ use super::output::print;
 use crate::{
     app::SystemClock,
     clock::Clock,
-    config::Config,
+    config::RulesOnly,
     domain::{Job, Name},
     rules::{Limiter, PAST_MOST},
     store::{
@@ -63,19 +63,19 @@ pub struct Args {
 }
 
 pub fn run(args: &Args, path: &Path) -> ExitCode {
-    let config = match super::load(path) {
-        Ok(config) => config,
+    let (config, storage) = match super::load_beside(path) {
+        Ok(read) => read,
         Err(code) => return code,
     };
     let runtime = match super::runtime() {
         Ok(runtime) => runtime,
         Err(code) => return code,
     };
-    let store = Sqlite::open(&config.storage.path, Access::Beside).map_err(|error| error.to_string());
+    let store = Sqlite::open(&storage.path, Access::Beside).map_err(|error| error.to_string());
     super::exit(store.and_then(|store| runtime.block_on(explain(args, &config, &store))))
 }
 
-async fn explain(args: &Args, config: &Config, store: &Sqlite) -> Result<ExitCode, String> {
+async fn explain(args: &Args, config: &RulesOnly, store: &Sqlite) -> Result<ExitCode, String> {
     let now = SystemClock.now();
     let story = find(args, config, store, now).await?;
     if let Some(rule) = &args.rule {
@@ -83,13 +83,12 @@ async fn explain(args: &Args, config: &Config, store: &Sqlite) -> Result<ExitCod
     }
     let openings = openings(config, store, &story, now).await?;
     let pasts = pasts(config, store, &story, now).await?;
-    let channels: Vec<Name> = config.channels.iter().map(|channel| channel.name.clone()).collect();
     let facts = Facts {
         story: &story,
         rules: &config.rules,
         pasts: &pasts,
-        channels: &channels,
-        resting: config.resting,
+        channels: &config.channels,
+        resting: config.rules.resting().len(),
         openings: &openings,
         now,
     };
@@ -102,7 +101,7 @@ async fn explain(args: &Args, config: &Config, store: &Sqlite) -> Result<ExitCod
 }
 
 /// The story of the job that is meant.
-async fn find(args: &Args, config: &Config, store: &Sqlite, now: Timestamp) -> Result<Story, String> {
+async fn find(args: &Args, config: &RulesOnly, store: &Sqlite, now: Timestamp) -> Result<Story, String> {
     let id = args.job.trim();
     let failed = |error: crate::store::StoreError| error.to_string();
     let sources = match store.seek(id).await.map_err(failed)? {
@@ -112,7 +111,7 @@ async fn find(args: &Args, config: &Config, store: &Sqlite, now: Timestamp) -> R
     let source = match (&args.source, sources.as_slice()) {
         (Some(wanted), _) if sources.contains(wanted) => wanted.clone(),
         (Some(wanted), _) => {
-            let known: Vec<&str> = config.sources.iter().map(|source| source.name.as_str()).collect();
+            let known: Vec<&str> = config.sources.iter().map(Name::as_str).collect();
             let hint = if known.contains(&wanted.as_str()) {
                 String::new()
             } else {
@@ -141,14 +140,14 @@ fn nowhere(id: &str, like: &[(String, String)]) -> String {
 }
 
 /// A rule asked for must be one that can have something to say: of the config, or one that has alerted on this job.
-fn known_rule(rule: &str, config: &Config, story: &Story) -> Result<(), String> {
+fn known_rule(rule: &str, config: &RulesOnly, story: &Story) -> Result<(), String> {
     let mut known: Vec<&str> = config.rules.rules().iter().map(|rule| rule.name.as_str()).collect();
     known.extend(story.alerts.iter().map(|alert| alert.rule.name.as_str()));
     if known.contains(&rule) { Ok(()) } else { Err(format!("the config {}", super::no_such("enabled rule", rule, &known))) }
 }
 
 /// What came before the job, and before what each of its alerts saw, as far as rules of today look back.
-async fn pasts(config: &Config, store: &dyn Store, story: &Story, now: Timestamp) -> Result<Pasts, String> {
+async fn pasts(config: &RulesOnly, store: &dyn Store, story: &Story, now: Timestamp) -> Result<Pasts, String> {
     let past = async |job: &Job, now: Timestamp| match config.rules.need(job) {
         None => Ok(Vec::new()),
         Some(need) => {
@@ -168,7 +167,7 @@ async fn pasts(config: &Config, store: &dyn Store, story: &Story, now: Timestamp
 }
 
 /// When the rules that hold messages of this job back have one to give again.
-async fn openings(config: &Config, store: &dyn Store, story: &Story, now: Timestamp) -> Result<BTreeMap<String, Timestamp>, String> {
+async fn openings(config: &RulesOnly, store: &dyn Store, story: &Story, now: Timestamp) -> Result<BTreeMap<String, Timestamp>, String> {
     let mut openings = BTreeMap::new();
     for rule in config.rules.rules() {
         let Some(limit) = rule.limit else { continue };

@@ -10,8 +10,8 @@ use super::output::{self, columns, print, say};
 use crate::{
     app::SystemClock,
     clock::Clock,
-    config::Config,
-    domain::{Delivery, Ending, State, format_duration, parse_duration},
+    config::RulesOnly,
+    domain::{Delivery, Ending, Name, State, format_duration, parse_duration},
     store::{
         AlertFilter, AlertRow, DeliveryFilter, JobFilter, JobRow, Retry, Store,
         sqlite::{Access, Sqlite},
@@ -308,17 +308,17 @@ fn retry(which: Which, config: &Path) -> ExitCode {
 /// Opens the config's store beside a running service, and runs a command on it.
 pub fn with_store<F>(config: &Path, command: F) -> ExitCode
 where
-    F: AsyncFnOnce(&dyn Store, &Config) -> Result<ExitCode, String>,
+    F: AsyncFnOnce(&dyn Store, &RulesOnly) -> Result<ExitCode, String>,
 {
-    let config = match super::load(config) {
-        Ok(config) => config,
+    let (config, storage) = match super::load_beside(config) {
+        Ok(read) => read,
         Err(code) => return code,
     };
     let runtime = match super::runtime() {
         Ok(runtime) => runtime,
         Err(code) => return code,
     };
-    let result = Sqlite::open(&config.storage.path, Access::Beside).map_err(|error| error.to_string());
+    let result = Sqlite::open(&storage.path, Access::Beside).map_err(|error| error.to_string());
     super::exit(result.and_then(|store| runtime.block_on(command(&store, &config))))
 }
 
@@ -328,15 +328,15 @@ fn none(words: &str, unknown: &[Option<String>]) -> String {
     std::iter::once(words.to_owned()).chain(unknown.iter().flatten().cloned()).collect::<Vec<_>>().join("; ")
 }
 
-fn sources(name: Option<&str>, config: &Config) -> Option<String> {
-    unknown("source", name?, &config.sources.iter().map(|source| source.name.as_str()).collect::<Vec<_>>())
+fn sources(name: Option<&str>, config: &RulesOnly) -> Option<String> {
+    unknown("source", name?, &config.sources.iter().map(Name::as_str).collect::<Vec<_>>())
 }
 
-fn channels(name: Option<&str>, config: &Config) -> Option<String> {
-    unknown("channel", name?, &config.channels.iter().map(|channel| channel.name.as_str()).collect::<Vec<_>>())
+fn channels(name: Option<&str>, config: &RulesOnly) -> Option<String> {
+    unknown("channel", name?, &config.channels.iter().map(Name::as_str).collect::<Vec<_>>())
 }
 
-fn rules(name: Option<&str>, config: &Config) -> Option<String> {
+fn rules(name: Option<&str>, config: &RulesOnly) -> Option<String> {
     unknown("enabled rule", name?, &config.rules.rules().iter().map(|rule| rule.name.as_str()).collect::<Vec<_>>())
 }
 

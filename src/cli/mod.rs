@@ -29,7 +29,7 @@ use tracing_subscriber::{
 };
 
 use crate::{
-    config::{self, Config, ProcessEnvironment},
+    config::{self, Config, ProcessEnvironment, RulesOnly, StorageConfig},
     document::{Faults, near},
 };
 use output::say;
@@ -247,6 +247,15 @@ fn load(path: &std::path::Path) -> Result<Config, ExitCode> {
         report(&faults);
     }
     config.ok_or(ExitCode::FAILURE)
+}
+
+/// What a command that looks into the store needs of the config: no secret need be set for it. A failure has been told.
+fn load_beside(path: &std::path::Path) -> Result<(RulesOnly, StorageConfig), ExitCode> {
+    let (read, faults) = config::load_beside(path, &ProcessEnvironment);
+    if read.is_none() {
+        report(&faults);
+    }
+    read.ok_or(ExitCode::FAILURE)
 }
 
 /// Writes every fault to stderr: as a drawing for people, for machines as lines of the log.

@@ -1,13 +1,14 @@
-//! The rules without the rest: what they refer to is known by name, and no secret need be set.
+//! The rules without the rest: what they refer to is known by name, and no secret need be set. So a pipeline can test them, and whoever
+//! looks into the store beside the service needs nothing of its environment.
 
 use std::{
     path::{Path, PathBuf},
     sync::Arc,
 };
 
-use super::{entries, rule_files, secrets};
+use super::{StorageConfig, entries, rule_files, secrets, service};
 use crate::{
-    document::{Environment, Fault, Faults, Node, Place, Value, open, parse},
+    document::{Environment, Fault, Faults, Node, Place, Value, expand, open, parse},
     domain::Name,
     rules::{self, Known, RuleSet},
     template::Templates,
@@ -31,11 +32,26 @@ pub struct RulesOnly {
 #[must_use]
 pub fn load_rules(path: &Path, environment: &dyn Environment) -> (Option<RulesOnly>, Faults) {
     let mut faults = Faults::default();
-    let read = read(path, environment, &mut faults);
+    let read = read(path, environment, &mut faults).map(|(rules, _)| rules);
     (read.filter(|_| !faults.any_error()), faults)
 }
 
-fn read(path: &Path, environment: &dyn Environment, faults: &mut Faults) -> Option<RulesOnly> {
+/// As [`load_rules`], and where the store is: of the config, `storage` is filled in and read too.
+#[must_use]
+pub fn load_beside(path: &Path, environment: &dyn Environment) -> (Option<(RulesOnly, StorageConfig)>, Faults) {
+    let mut faults = Faults::default();
+    let read = read(path, environment, &mut faults).and_then(|(rules, tree)| {
+        let mut part = tree.peek("storage").cloned();
+        if let Some(part) = &mut part {
+            expand(part, environment, &rules.folder, &mut faults);
+        }
+        let storage = service::storage(part.as_ref(), &rules.folder, &mut faults)?;
+        Some((rules, storage))
+    });
+    (read.filter(|_| !faults.any_error()), faults)
+}
+
+fn read(path: &Path, environment: &dyn Environment, faults: &mut Faults) -> Option<(RulesOnly, Node)> {
     let folder = path.parent().unwrap_or_else(|| Path::new("")).to_owned();
     if !path.exists() {
         let fault = Fault::error(&Place::file(path), "there is no config file here");
@@ -51,7 +67,7 @@ fn read(path: &Path, environment: &dyn Environment, faults: &mut Faults) -> Opti
     let sets = Templates::load(&folder.join("templates"), &mut Faults::default()).sets();
     let known = Known { channels: &channels, sources: &sources, template_sets: &sets };
     let rules = Arc::new(rules::read(&files, &known, faults));
-    Some(RulesOnly { folder, rules, channels, sources })
+    Some((RulesOnly { folder, rules, channels, sources }, tree))
 }
 
 fn names(tree: &Node, key: &str, what: &str, faults: &mut Faults) -> Vec<Name> {

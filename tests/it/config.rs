@@ -470,10 +470,15 @@ fn a_log_in_json_stays_json_when_the_config_is_wrong() {
     let unknown = lines.iter().find(|line| line["message"] == "unknown key `chanels`").unwrap();
     assert_eq!((&unknown["line"], &unknown["column"]), (&2.into(), &1.into()));
     assert_eq!(unknown["hint"], "did you mean `channels`?");
+    // What looks into the store alone is stopped by what is wrong with the store's own part alone.
+    let home = Home::new("sources: {}\nstorage: { ur: 'sqlite:x.db' }\nchanels: {}\n", "");
     for command in [vec!["jobs"], vec!["explain", "x"], vec!["send", "oncall"], vec!["deliveries", "retry", "--dead"]] {
         let output = home.run(&[&["--log-format", "json"], command.as_slice()].concat());
+        assert_eq!(output.status.code(), Some(1), "{command:?}");
         let lines: Vec<serde_json::Value> = text(&output.stderr).lines().map(|line| serde_json::from_str(line).unwrap()).collect();
-        assert!(lines.iter().any(|line| line["message"] == "unknown key `chanels`" && line["line"] == 2), "{command:?}: {lines:?}");
+        assert!(lines.iter().any(|line| line["message"] == "unknown key `ur`" && line["line"] == 2), "{command:?}: {lines:?}");
+        let whole = lines.iter().any(|line| line["message"] == "unknown key `chanels`" && line["line"] == 3);
+        assert_eq!(whole, command[0] == "send", "{command:?}: {lines:?}");
     }
     // What is wrong with the command, and not with the config, too.
     let home = Home::new(GOOD, RULES);

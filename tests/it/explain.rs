@@ -218,5 +218,15 @@ async fn the_job_that_is_meant_is_found_or_helped_to() {
     refused(&["Scan20240926055840723999"], &["like it are Scan20240926055840723067"]);
     refused(&["another"], &["there is no job `another` in the store; see `jobrelay jobs`"]);
     refused(&["Scan20240926055840723067", "--source", "contoso", "--rule", "scan-faild"], &["did you mean `scan-failed`?"]);
+    // Whoever looks into the store beside the service has none of its environment.
+    let path = world.home.path("jobrelay.yaml");
+    let config = std::fs::read_to_string(&path).unwrap().replace("client_secret: ", "client_secret: ${NOT_SET_HERE} # ");
+    assert!(config.contains("${NOT_SET_HERE}"));
+    std::fs::write(path, config).unwrap();
+    assert!(!world.home.run(&["check"]).status.success());
+    holds(&world.told(&["Scan20240926055840723067", "--source", "fabrikam"]), &["of the source fabrikam, run 1"]);
+    for list in [&["jobs"] as &[&str], &["alerts"], &["deliveries"], &["replay"]] {
+        world.home.stdout(list);
+    }
     assert_eq!(service.stop().await, 0);
 }

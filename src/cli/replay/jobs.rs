@@ -74,10 +74,10 @@ impl Wanted<'_> {
     ///
     /// # Errors
     /// In one line.
-    pub async fn stored(&self, config: &Config, progress: &mut Progress) -> Result<Jobs, String> {
+    pub async fn stored(&self, file: &Path, progress: &mut Progress) -> Result<Jobs, String> {
         let to = self.until.unwrap_or_else(|| SystemClock.now());
         let from = self.since.unwrap_or(Since::Ago(SINCE_DEFAULT)).before(to);
-        let store = Sqlite::open(&config.storage.path, Access::Beside).map_err(|error| error.to_string())?;
+        let store = Sqlite::open(file, Access::Beside).map_err(|error| error.to_string())?;
         let least = if self.past { Timestamp::MIN } else { from };
         let (mut courses, mut past) = (Vec::new(), Pasts::default());
         let mut after: Option<(Name, String)> = None;

@@ -117,19 +117,32 @@ fn config_in(path: &Path) -> PathBuf {
 struct Side {
     rules: Arc<RuleSet>,
     sources: Vec<Name>,
-    /// The whole of it, where the jobs come from its store or its source.
-    config: Option<Config>,
+    origin: Origin,
+}
+
+/// Where the jobs come from, with what of the config that takes.
+enum Origin {
+    /// Saved responses.
+    Saved,
+    /// The store in this file.
+    Store(PathBuf),
+    /// A source of this config.
+    Live(Box<Config>),
 }
 
 impl Side {
-    /// That in use. Over saved jobs nothing but its rules matters, and no secret need be set.
+    /// That in use. Unless a source is asked, no secret need be set.
     fn of(args: &Args, path: &Path) -> Result<Self, ExitCode> {
         if !args.input.is_empty() {
             return Self::rules_of(path);
         }
+        if args.source.is_none() {
+            let (RulesOnly { rules, sources, .. }, storage) = super::load_beside(path)?;
+            return Ok(Self { rules, sources, origin: Origin::Store(storage.path) });
+        }
         let config = super::load(path)?;
         let sources = config.sources.iter().map(|source| source.name.clone()).collect();
-        Ok(Self { rules: Arc::clone(&config.rules), sources, config: Some(config) })
+        Ok(Self { rules: Arc::clone(&config.rules), sources, origin: Origin::Live(Box::new(config)) })
     }
 
     /// Its rules alone.
@@ -139,7 +152,7 @@ impl Side {
             super::report(&faults);
             return Err(ExitCode::FAILURE);
         };
-        Ok(Self { rules, sources, config: None })
+        Ok(Self { rules, sources, origin: Origin::Saved })
     }
 
     fn needs_past(&self) -> bool {
@@ -178,18 +191,16 @@ async fn replay(args: &Args, mine: &Side, other: Option<&(String, Side)>) -> Res
 async fn gather(args: &Args, mine: &Side, other: Option<&Side>, progress: &mut Progress) -> Result<Jobs, String> {
     let past = mine.needs_past() || other.is_some_and(Side::needs_past);
     let wanted = Wanted { sources: &mine.sources, since: args.since, until: args.until, past };
-    let Some(config) = &mine.config else {
-        let source = args.source.as_deref().map(Name::from);
-        if let Some(name) = &source
-            && !mine.sources.contains(name)
-        {
-            let known: Vec<&str> = mine.sources.iter().map(Name::as_str).collect();
-            say(format_args!("note: the config {}", super::no_such("source", name, &known)));
+    let source = args.source.as_deref().map(Name::from);
+    match (&mine.origin, &source) {
+        (Origin::Live(config), Some(name)) => wanted.live(config, name, progress).await,
+        (Origin::Store(file), _) => wanted.stored(file, progress).await,
+        (Origin::Saved | Origin::Live(_), _) => {
+            if let Some(name) = source.as_ref().filter(|name| !mine.sources.contains(name)) {
+                let known: Vec<&str> = mine.sources.iter().map(Name::as_str).collect();
+                say(format_args!("note: the config {}", super::no_such("source", name, &known)));
+            }
+            wanted.saved(&args.input, source.as_ref(), progress)
         }
-        return wanted.saved(&args.input, source.as_ref(), progress);
-    };
-    match &args.source {
-        Some(name) => wanted.live(config, name, progress).await,
-        None => wanted.stored(config, progress).await,
     }
 }
