@@ -4,7 +4,7 @@
 //!  source ──sweep──▶ intake ──one transaction──▶ ┌ jobs · alerts · notifications ┐ ──claim──▶ delivery ──▶ channel
 //!  (poll a feed)     (new? final? which rules?)   └──────────  store  ────────────┘            (pace, render, send, settle)
 //!                                                       ▲            │
-//!                          schedule (roll-ups, notices) ┘            server · cli read the same store
+//!  schedule (roll-ups, digests, missing scans, notices) ┘            server · cli read the same store
 //! ```
 //!
 //! The left loop is fast and transactional, the right one slow and patient. They meet in the store only.
