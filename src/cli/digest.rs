@@ -65,15 +65,7 @@ enum Format {
 }
 
 pub fn run(args: &Args, config: &Path) -> ExitCode {
-    let config = match super::load(config) {
-        Ok(config) => config,
-        Err(code) => return code,
-    };
-    let runtime = match super::runtime() {
-        Ok(runtime) => runtime,
-        Err(code) => return code,
-    };
-    super::exit(runtime.block_on(digest(args, &config)))
+    super::with_config(config, async |config| digest(args, config).await)
 }
 
 async fn digest(args: &Args, config: &Config) -> Result<ExitCode, String> {

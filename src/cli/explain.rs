@@ -17,10 +17,7 @@ use crate::{
     config::RulesOnly,
     domain::{Job, Name},
     rules::{Limiter, PAST_MOST},
-    store::{
-        Moment, PastQuery, Sought, Store, Stories, Story,
-        sqlite::{Access, Sqlite},
-    },
+    store::{Moment, PastQuery, Sought, Store, Stories, Story, sqlite::Sqlite},
 };
 use account::{Account, Facts, Pasts};
 
@@ -63,16 +60,7 @@ pub struct Args {
 }
 
 pub fn run(args: &Args, path: &Path) -> ExitCode {
-    let (config, storage) = match super::load_beside(path) {
-        Ok(read) => read,
-        Err(code) => return code,
-    };
-    let runtime = match super::runtime() {
-        Ok(runtime) => runtime,
-        Err(code) => return code,
-    };
-    let store = Sqlite::open(&storage.path, Access::Beside).map_err(|error| error.to_string());
-    super::exit(store.and_then(|store| runtime.block_on(explain(args, &config, &store))))
+    super::with_store(path, async |store, config| explain(args, config, store).await)
 }
 
 async fn explain(args: &Args, config: &RulesOnly, store: &Sqlite) -> Result<ExitCode, String> {

@@ -12,10 +12,7 @@ use crate::{
     clock::Clock,
     config::RulesOnly,
     domain::{Delivery, Ending, Name, State, format_duration, parse_duration},
-    store::{
-        AlertFilter, AlertRow, DeliveryFilter, JobFilter, JobRow, Retry, Store,
-        sqlite::{Access, Sqlite},
-    },
+    store::{AlertFilter, AlertRow, DeliveryFilter, JobFilter, JobRow, Retry, Store},
 };
 
 /// How a list is written.
@@ -188,7 +185,7 @@ pub fn jobs(args: &JobArgs, config: &Path) -> ExitCode {
         since: args.common.since(),
         limit: args.common.limit,
     };
-    with_store(config, async |store, config| {
+    super::with_store(config, async |store, config| {
         let rows = store.jobs(filter).await.map_err(|error| error.to_string())?;
         let now = SystemClock.now();
         show(
@@ -221,7 +218,7 @@ pub fn alerts(args: &AlertArgs, config: &Path) -> ExitCode {
         since: args.common.since(),
         limit: args.common.limit,
     };
-    with_store(config, async |store, config| {
+    super::with_store(config, async |store, config| {
         let rows = store.alerts(filter).await.map_err(|error| error.to_string())?;
         show(
             &args.common,
@@ -254,7 +251,7 @@ pub fn deliveries(args: &DeliveryArgs, config: &Path) -> ExitCode {
         since: args.common.since(),
         limit: args.common.limit,
     };
-    with_store(config, async |store, config| {
+    super::with_store(config, async |store, config| {
         let rows = store.deliveries(filter).await.map_err(|error| error.to_string())?;
         show(
             &args.common,
@@ -289,7 +286,7 @@ pub fn deliveries(args: &DeliveryArgs, config: &Path) -> ExitCode {
 
 fn retry(which: Which, config: &Path) -> ExitCode {
     let which = which.id.map_or(Retry::Dead, Retry::One);
-    with_store(config, async |store, _| {
+    super::with_store(config, async |store, _| {
         let count = store.retry(which, SystemClock.now()).await.map_err(|error| error.to_string())?;
         match (count, which) {
             (0, Retry::One(id)) => Err(format!("delivery {id} is neither dead nor waiting: see `jobrelay deliveries`")),
@@ -303,23 +300,6 @@ fn retry(which: Which, config: &Path) -> ExitCode {
             }
         }
     })
-}
-
-/// Opens the config's store beside a running service, and runs a command on it.
-pub fn with_store<F>(config: &Path, command: F) -> ExitCode
-where
-    F: AsyncFnOnce(&dyn Store, &RulesOnly) -> Result<ExitCode, String>,
-{
-    let (config, storage) = match super::load_beside(config) {
-        Ok(read) => read,
-        Err(code) => return code,
-    };
-    let runtime = match super::runtime() {
-        Ok(runtime) => runtime,
-        Err(code) => return code,
-    };
-    let result = Sqlite::open(&storage.path, Access::Beside).map_err(|error| error.to_string());
-    super::exit(result.and_then(|store| runtime.block_on(command(&store, &config))))
 }
 
 /// What to say of an empty list: that it is, and which names asked for the config does not have. The store may hold what an

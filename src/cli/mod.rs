@@ -31,6 +31,7 @@ use tracing_subscriber::{
 use crate::{
     config::{self, Config, ProcessEnvironment, RulesOnly, StorageConfig},
     document::{Faults, near},
+    store::sqlite::{Access, Sqlite},
 };
 use output::say;
 
@@ -294,6 +295,30 @@ fn runtime() -> Result<tokio::runtime::Runtime, ExitCode> {
         say(format_args!("error: can't start: {error}"));
         ExitCode::FAILURE
     })
+}
+
+/// Runs a command that needs the whole config.
+fn with_config<F>(path: &std::path::Path, command: F) -> ExitCode
+where
+    F: AsyncFnOnce(&Config) -> Result<ExitCode, String>,
+{
+    let ready = load(path).and_then(|config| runtime().map(|runtime| (config, runtime)));
+    ready.map_or_else(|code| code, |(config, runtime)| exit(runtime.block_on(command(&config))))
+}
+
+/// Runs a command that looks into the store, beside a service that may be running.
+fn with_store<F>(path: &std::path::Path, command: F) -> ExitCode
+where
+    F: AsyncFnOnce(&Sqlite, &RulesOnly) -> Result<ExitCode, String>,
+{
+    let ready = load_beside(path).and_then(|read| runtime().map(|runtime| (read, runtime)));
+    ready.map_or_else(
+        |code| code,
+        |((config, storage), runtime)| {
+            let store = Sqlite::open(&storage.path, Access::Beside).map_err(|error| error.to_string());
+            exit(store.and_then(|store| runtime.block_on(command(&store, &config))))
+        },
+    )
 }
 
 /// The exit code of a command whose failure is one line.

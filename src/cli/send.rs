@@ -40,15 +40,7 @@ pub struct Args {
 }
 
 pub fn run(args: &Args, config: &Path) -> ExitCode {
-    let config = match super::load(config) {
-        Ok(config) => config,
-        Err(code) => return code,
-    };
-    let runtime = match super::runtime() {
-        Ok(runtime) => runtime,
-        Err(code) => return code,
-    };
-    super::exit(runtime.block_on(send(args, &config)))
+    super::with_config(config, async |config| send(args, config).await)
 }
 
 async fn send(args: &Args, config: &Config) -> Result<ExitCode, String> {
