@@ -23,7 +23,8 @@ pub use settings::KIND;
 use settings::WebhookSettings;
 
 /// "Payloads should be kept small": under 20 kB. A body is kept below it by dropping jobs, but never the first one: no receiver
-/// is known to refuse a larger one, and one without its job would be worth nothing.
+/// is known to refuse a larger one, and one without its job would be worth nothing. A digest's lists may all be empty: its totals
+/// and how many each list leaves out still say what the period came to.
 const BODY_BYTES: usize = 20_000;
 
 struct Webhook {
@@ -58,7 +59,8 @@ impl Webhook {
             Attempt::TooLarge(why) => return Ok(Attempt::TooLarge(why)),
         };
         serde_json::from_str::<IgnoredAny>(&text).map_err(|error| format!("{file} makes no valid JSON: {error}"))?;
-        if text.len() >= BODY_BYTES && shown > 1 {
+        let least = usize::from(notification.digest.is_none());
+        if text.len() >= BODY_BYTES && shown > least {
             return Ok(Attempt::TooLarge(format!("{file} makes a body of {} bytes", text.len())));
         }
         Ok(Attempt::Fits(text))

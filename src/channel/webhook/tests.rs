@@ -4,8 +4,8 @@ use serde_json::{Value, json};
 use super::*;
 use crate::{
     channel::hostile::{self, composed, job, now, rule},
-    domain::NotificationKind,
-    template::Templates,
+    domain::{NotificationKind, SourceCoverage},
+    template::{Templates, digests},
 };
 
 const URL: &str = "url: https://tickets.contoso.example/hook";
@@ -201,6 +201,32 @@ fn a_notice_is_data_and_a_body_of_ones_own_can_tell_it_from_an_alert() {
     let own = format!("{URL}\nbody: '{{ \"text\": \"{{{{#if notice}}}}{{{{notice.title}}}}{{{{else}}}}{{{{job.id}}}}{{{{/if}}}}\" }}'\n");
     let body = composed(&*hook(&own), &hostile::down(false), &Wording::Configured);
     assert_eq!(body, json!({ "text": "contoso can't be read" }));
+}
+
+#[test]
+fn a_digest_whose_first_names_fill_the_body_still_says_what_the_period_came_to() {
+    let mut digest = (**digests()[0].1.digest.as_ref().unwrap()).clone();
+    // Each of these characters takes six bytes of JSON.
+    let name = "\u{1}".repeat(300);
+    digest.name.clone_from(&name);
+    digest.totals.failed = 4_711;
+    for one in &mut digest.failing.first {
+        one.profile.clone_from(&name);
+    }
+    for one in digest.slower.first.iter_mut().chain(&mut digest.slowest.first) {
+        one.profile.clone_from(&name);
+    }
+    for one in &mut digest.recovered.first {
+        one.profile.clone_from(&name);
+    }
+    digest.quiet.first = vec![name.clone()];
+    digest.coverage.troubled.first = vec![SourceCoverage { source: name.clone(), polls: 1, missed: 1, last: None }];
+    let newest = digest.coverage.newest.as_mut().unwrap();
+    (newest.profile, newest.source, newest.id) = (name.clone(), name.clone(), name);
+    let (ended, failing) = (digest.totals.ended(), digest.failing.count());
+    let body = composed(&*hook(URL), &Notification::of_digest(Arc::new(digest), now()), &Wording::Configured);
+    assert!(body.to_string().len() < BODY_BYTES, "{} bytes", body.to_string().len());
+    assert_eq!((body["data"]["totals"]["ended"].as_u64(), body["data"]["failing_left_out"].as_u64()), (Some(ended), Some(failing)));
 }
 
 proptest! {
