@@ -157,9 +157,10 @@ impl Health {
         self.changed.notified().await;
     }
 
-    /// A source's list was read completely. `began` is when the reading began, by the clock of the source's service.
-    pub fn read_completely(&self, source: &Name, began: Timestamp, now: Timestamp) {
-        self.readings.complete(source, began, now);
+    /// A source's list was read completely. `began` is when the reading began, by the clock of the source's service, and `known` up to
+    /// when the ends of all jobs are: earlier, where jobs deep in the list were not all looked up; none where that is not known yet.
+    pub fn read_completely(&self, source: &Name, began: Timestamp, known: Option<Timestamp>, now: Timestamp) {
+        self.readings.complete(source, began, known, now);
     }
 
     /// A source's list could not be read, or only in part.

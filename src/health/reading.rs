@@ -16,7 +16,7 @@ const DARK_AFTER: u32 = 2;
 /// How far a source's list is known.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Reading {
-    /// When the last complete reading began, by the clock of the source's service: every job that ended before is known.
+    /// Every job that ended before is known, by the clock of the source's service: mostly when the last complete reading began.
     pub complete: Option<Timestamp>,
     /// How far that clock is ahead of ours, or a little less: as much less as the reading took.
     pub ahead: SignedDuration,
@@ -54,9 +54,10 @@ impl Readings {
         self.changed.notify_one();
     }
 
-    pub fn complete(&self, source: &Name, began: Timestamp, now: Timestamp) {
+    pub fn complete(&self, source: &Name, began: Timestamp, known: Option<Timestamp>, now: Timestamp) {
         self.note(source, |reading| {
-            *reading = Reading { complete: Some(began), ahead: began.duration_since(now), dark: None, failed: 0, ..*reading };
+            *reading =
+                Reading { complete: known.or(reading.complete), ahead: began.duration_since(now), dark: None, failed: 0, ..*reading };
         });
     }
 
@@ -93,9 +94,9 @@ mod tests {
         assert_eq!((readings.all()[&source].is_dark(), readings.all()[&source].dark), (false, Some(at(100))));
         readings.failed(&source, at(160));
         assert_eq!((readings.all()[&source].is_dark(), readings.all()[&source].dark), (true, Some(at(100))));
-        readings.complete(&source, at(1_220), at(220));
+        readings.complete(&source, at(1_220), Some(at(1_200)), at(220));
         let now = readings.all()[&source];
-        assert_eq!((now.is_dark(), now.dark, now.complete), (false, None, Some(at(1_220))));
+        assert_eq!((now.is_dark(), now.dark, now.complete), (false, None, Some(at(1_200))));
         assert_eq!((now.ahead.as_secs(), now.readings), (1_000, 3));
     }
 }

@@ -62,15 +62,22 @@ impl Habits {
         past.incomplete || swept > began || past_by(swept, began) > self.look_back || past_by(swept_whole, began) >= every
     }
 
-    /// How far back a sweep reads that is not of the whole list: behind the watermark by the look-back, and to the oldest of
-    /// the open jobs that are not left to be looked up.
+    /// How many of these open jobs are too old for the sweep itself to meet them.
     #[must_use]
-    pub fn bound(&self, watermark: Timestamp, open: impl Iterator<Item = Timestamp>, search_works: bool) -> Timestamp {
+    pub fn too_old(&self, watermark: Timestamp, open: impl Iterator<Item = Timestamp>) -> usize {
+        let oldest = watermark.checked_sub(self.open_within).unwrap_or(Timestamp::MIN);
+        open.filter(|start| *start < oldest).count()
+    }
+
+    /// How far back a sweep reads that is not of the whole list: behind the watermark by the look-back, and to the oldest of
+    /// the open jobs that are not left to be looked up: `looks_up` says whether the older ones are.
+    #[must_use]
+    pub fn bound(&self, watermark: Timestamp, open: impl Iterator<Item = Timestamp>, looks_up: bool) -> Timestamp {
         let behind = watermark.checked_sub(self.look_back).unwrap_or(Timestamp::MIN);
         if !self.track_open {
             return behind;
         }
-        let oldest = if search_works { watermark.checked_sub(self.open_within).unwrap_or(Timestamp::MIN) } else { Timestamp::MIN };
+        let oldest = if looks_up { watermark.checked_sub(self.open_within).unwrap_or(Timestamp::MIN) } else { Timestamp::MIN };
         open.filter(|start| *start >= oldest).min().map_or(behind, |start| start.min(behind))
     }
 }

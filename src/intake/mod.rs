@@ -4,6 +4,7 @@ mod advance;
 mod habits;
 mod hindsight;
 mod limits;
+mod look_up;
 mod polls;
 mod pruning;
 mod sweep;
@@ -16,7 +17,6 @@ mod model;
 
 use std::{collections::HashMap, sync::Arc, time::Duration};
 
-use jiff::Timestamp;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
@@ -38,6 +38,7 @@ use crate::{
 };
 use habits::Past;
 use hindsight::Hindsight;
+use look_up::LookUps;
 use polls::PollCount;
 use sweep::Paging;
 
@@ -98,12 +99,7 @@ struct State {
     past: Past,
     hindsight: Hindsight,
     paging: Option<Paging>,
-    /// Ids to look up next, so that every open job has its turn.
-    lookup_from: usize,
-    /// Whether the feed's `search` finds what is in the list; none before it has been tried.
-    search_works: Option<bool>,
-    /// How often a job that runs was looked up and not found.
-    misses: HashMap<String, u32>,
+    look_ups: LookUps,
     /// What the last turn's trouble was, so that it is told once.
     trouble: Option<String>,
     /// Polls not yet written down.
@@ -122,9 +118,7 @@ impl State {
             past: Past::default(),
             hindsight: Hindsight::default(),
             paging: None,
-            lookup_from: 0,
-            search_works: None,
-            misses: HashMap::new(),
+            look_ups: LookUps::default(),
             trouble: None,
             polls: PollCount::default(),
         }
@@ -180,7 +174,7 @@ impl Intake {
             self.count_poll(&mut state.polls, began_at, result.is_ok()).await;
             let asked = match &result {
                 Err(TurnError::Feed(FeedError::Throttled { after, .. })) => *after,
-                _ => None,
+                _ => state.look_ups.asked(),
             };
             self.report(state, result);
             due = next_turn(began, Instant::now(), self.poll_every, asked);
@@ -204,10 +198,13 @@ impl Intake {
     }
 
     /// Puts on the board what this turn says of the source. Trouble with the store is not the source's.
-    fn tell_health(&self, result: &Result<Turn, TurnError>, swept: Option<Timestamp>) {
+    fn tell_health(&self, result: &Result<Turn, TurnError>, state: &State) {
         let now = self.clock.now();
-        match (result, swept) {
-            (Ok(Turn::Complete), Some(began)) => self.health.read_completely(&self.name, began, now),
+        match (result, state.past.swept) {
+            (Ok(Turn::Complete), Some(began)) => {
+                let known = state.open.as_ref().and_then(|open| state.look_ups.known_until(open, began));
+                self.health.read_completely(&self.name, began, known, now);
+            }
             (Err(TurnError::Store(_)), _) => {}
             _ => self.health.not_read_completely(&self.name, now),
         }
@@ -231,7 +228,7 @@ impl Intake {
     }
 
     fn report(&self, state: &mut State, result: Result<Turn, TurnError>) {
-        self.tell_health(&result, state.past.swept);
+        self.tell_health(&result, state);
         let (outcome, trouble) = match result {
             Ok(Turn::Complete) => ("complete", None),
             Ok(Turn::Incomplete(why)) => ("incomplete", Some(why)),

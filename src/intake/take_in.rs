@@ -14,6 +14,7 @@ use super::{
     Intake,
     advance::{Step, advance},
     hindsight::Hindsight,
+    look_up::LookUps,
 };
 use crate::{
     domain::{Job, Name},
@@ -156,11 +157,13 @@ impl Intake {
         Ok(())
     }
 
-    /// Judges the jobs that still run by the rules that watch them, by their age at `now`.
+    /// Judges the jobs that still run by the rules that watch them, by their age when they were last seen to: one that was not asked
+    /// for in this turn may have ended. That time is of the clock that dated its start: the machine's own may be years off.
     pub(super) async fn judge_running(
         &self,
         open: &mut HashMap<String, OpenJob>,
         hindsight: &mut Hindsight,
+        look_ups: &LookUps,
         now: Timestamp,
     ) -> Result<(), StoreError> {
         if !self.rules.watches_running() {
@@ -170,9 +173,10 @@ impl Intake {
             self.recall(hindsight, open.values().map(|open| &open.job), now).await?;
         }
         let mut judged = Judged::default();
-        for job in open.values() {
-            let mut matched = self.rules.judge(&job.job, now);
-            matched.extend(self.judge_running_by_past(hindsight, &job.job, now));
+        for (id, job) in &*open {
+            let Some(ran) = look_ups.ran(id) else { continue };
+            let mut matched = self.rules.judge(&job.job, ran);
+            matched.extend(self.judge_running_by_past(hindsight, &job.job, ran));
             let new: Vec<&Arc<Rule>> = matched.iter().filter(|rule| !job.alerted.contains(&rule.name)).collect();
             if !new.is_empty() {
                 let shared = Arc::new(job.job.clone());

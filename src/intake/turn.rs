@@ -1,13 +1,12 @@
 //! One turn at a source: a sweep, page by page, then the open jobs it did not meet, then those that run too long.
 
-use std::{collections::HashMap, time::Duration};
+use std::time::Duration;
 
 use jiff::Timestamp;
 use tokio::time::Instant;
 
 use super::{
     Intake, State, Turn, TurnError,
-    hindsight::Hindsight,
     sweep::{Plan, Step, Sweep},
     whole::patiently,
 };
@@ -15,14 +14,9 @@ use crate::{
     domain::Job,
     failpoint::{self, Point},
     health::Topic,
-    source::{BadRow, Cursor, FeedError},
-    store::{OpenJob, SourceRecord, StoreError},
+    source::{BadRow, Cursor},
+    store::{SourceRecord, StoreError},
 };
-
-/// The most jobs looked up one by one in one turn; the rest have their turn in the next ones.
-const LOOKUPS: usize = 25;
-/// A job that ran and is found neither by so many look-ups nor by a sweep of the whole list is gone.
-const MISSES: u32 = 3;
 
 impl Intake {
     pub(super) async fn turn(&self, state: &mut State) -> Result<Turn, TurnError> {
@@ -40,12 +34,14 @@ impl Intake {
             }
             state.open = Some(open.into_iter().map(|open| (open.job.id.clone(), open)).collect());
         }
-        let (open, hindsight) = (state.open.get_or_insert_default(), &mut state.hindsight);
+        let (open, hindsight, look_ups) = (state.open.get_or_insert_default(), &mut state.hindsight, &mut state.look_ups);
         hindsight.begins(began, page.rows.iter().flatten().filter_map(|job| job.finished).max());
+        look_ups.begins();
         let whole = self.habits.whole(&state.past, began);
         let bound = record.watermark.filter(|_| record.baseline && !whole).map(|watermark| {
-            let starts = open.values().filter_map(|open| open.job.started);
-            self.habits.bound(watermark, starts, state.search_works != Some(false))
+            let starts = || open.values().filter_map(|open| open.job.started);
+            let old = self.habits.too_old(watermark, starts());
+            self.habits.bound(watermark, starts(), look_ups.takes(old))
         });
         let plan = Plan { bound, page_size: self.feed.page_size(), paging: state.paging, overlap: self.habits.overlap };
         let mut sweep = Sweep::new(plan);
@@ -64,21 +60,11 @@ impl Intake {
             }
         };
         self.metrics.gaps(&self.name, sweep.gaps());
+        look_ups.met(&sweep, open, began);
         if self.habits.track_open {
-            state.lookup_from = state.lookup_from.wrapping_add(LOOKUPS);
-            let looked = self
-                .look_up(&sweep, sample.as_deref(), &record, (&mut *open, &mut *hindsight), state.lookup_from, &mut state.search_works)
-                .await?;
-            for (id, found) in looked {
-                if found {
-                    state.misses.remove(&id);
-                } else {
-                    *state.misses.entry(id).or_default() += 1;
-                }
-            }
+            self.look_up(&sweep, sample.as_deref(), (&record, began), (&mut *open, &mut *hindsight), look_ups).await?;
         }
-        // A scan's age is told by the clock that dated its start: the machine's own may be years off.
-        self.judge_running(open, hindsight, began).await?;
+        self.judge_running(open, hindsight, look_ups, began).await?;
         match end {
             Step::Incomplete(why) => {
                 state.past.incomplete = true;
@@ -90,22 +76,13 @@ impl Intake {
                 state.paging = sweep.paging();
                 state.past.incomplete = false;
                 state.past.swept = Some(began);
+                look_ups.swept(bound, open, began);
                 if whole {
                     if !unreadable {
                         self.health.fine(&Topic::RowsUnreadable(self.name.clone()));
                     }
                     state.past.swept_whole = Some(began);
-                    state.misses.retain(|id, _| !sweep.has_met(id));
-                    if state.search_works == Some(false) {
-                        // No look-up tells whether a job is there, but this sweep does.
-                        for id in open.keys().filter(|id| !sweep.has_met(id)) {
-                            *state.misses.entry(id.clone()).or_default() += 1;
-                        }
-                    }
-                    state.search_works = None;
-                    let gone = state.misses.iter().filter(|(_, misses)| **misses >= MISSES);
-                    let gone: Vec<String> = gone.map(|(id, _)| id.clone()).collect();
-                    self.give_up_on(gone, open, &mut state.misses).await?;
+                    self.give_up_on(look_ups.swept_whole(&sweep, open), open).await?;
                 }
                 // A start in the future must not push the mark past jobs still to come.
                 let mut record = self.advance_mark(record, newest.map(|newest| newest.min(began))).await?;
@@ -137,79 +114,6 @@ impl Intake {
             self.store.end_sweep(&self.name, to).await?;
         }
         Ok(SourceRecord { baseline: true, watermark: record.watermark.max(to), ..record })
-    }
-
-    /// Asks for the open jobs that the sweep did not meet: a long scan ends deep in the list. Tells which of those asked for
-    /// were found.
-    async fn look_up(
-        &self,
-        sweep: &Sweep,
-        sample: Option<&str>,
-        record: &SourceRecord,
-        (open, hindsight): (&mut HashMap<String, OpenJob>, &mut Hindsight),
-        from: usize,
-        search_works: &mut Option<bool>,
-    ) -> Result<Vec<(String, bool)>, TurnError> {
-        let mut unmet: Vec<String> = open.keys().filter(|id| !sweep.has_met(id)).cloned().collect();
-        if unmet.is_empty() || *search_works == Some(false) {
-            return Ok(Vec::new());
-        }
-        unmet.sort_unstable();
-        let from = from % unmet.len();
-        unmet.rotate_left(from);
-        unmet.truncate(LOOKUPS);
-        let mut looked = Vec::with_capacity(unmet.len());
-        for id in unmet {
-            let found = match self.feed.find(&id).await {
-                Ok(found) => found,
-                Err(FeedError::Unavailable(why) | FeedError::Malformed(why)) => {
-                    tracing::debug!(source = %self.name, %why, "jobs can't be looked up; sweeps reach back to the oldest open one instead");
-                    *search_works = Some(false);
-                    break;
-                }
-                Err(error) => return Err(error.into()),
-            };
-            if let Some(job) = found {
-                looked.push((id, true));
-                self.take_in(vec![job], Vec::new(), record, open, hindsight).await?;
-                continue;
-            }
-            // Nothing found means something only where what is in the list is found.
-            if search_works.is_none() {
-                let works = match sample {
-                    Some(sample) => self.feed.find(sample).await?.is_some(),
-                    None => true,
-                };
-                *search_works = Some(works);
-                if !works {
-                    tracing::warn!(source = %self.name, "the feed's `search` finds no job; sweeps reach back to the oldest open one instead");
-                    break;
-                }
-            }
-            looked.push((id, false));
-        }
-        Ok(looked)
-    }
-
-    /// Stops looking for jobs that are no longer anywhere. Should one come back after all, it is taken in as in a new run.
-    async fn give_up_on(
-        &self,
-        gone: Vec<String>,
-        open: &mut HashMap<String, OpenJob>,
-        misses: &mut HashMap<String, u32>,
-    ) -> Result<(), StoreError> {
-        let gone: Vec<String> = gone.into_iter().filter(|id| open.contains_key(id)).collect();
-        misses.retain(|id, _| open.contains_key(id));
-        if gone.is_empty() {
-            return Ok(());
-        }
-        self.store.give_up_on(&self.name, gone.clone()).await?;
-        for id in gone {
-            open.remove(&id);
-            misses.remove(&id);
-            tracing::warn!(source = %self.name, job = %id, "a job that was running is no longer in the list; its end will not be known");
-        }
-        Ok(())
     }
 }
 

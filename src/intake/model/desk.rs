@@ -17,6 +17,7 @@ use super::{poller, store::MemoryStore, world::EPOCH};
 use crate::{
     clock::Clock,
     domain::{Job, Name, State},
+    health::Health,
     intake::Habits,
     rules::RuleSet,
     source::{BadRow, Cursor, Feed, FeedError, Next, Page},
@@ -44,6 +45,8 @@ pub struct Desk {
     clamp: usize,
     search: Search,
     trouble: Mutex<Option<Trouble>>,
+    /// The same, of look-ups alone.
+    trouble_looking_up: Mutex<Option<Trouble>>,
     /// Seconds by which the server's clock and the local one are ahead of the time that passes.
     server_ahead: AtomicI64,
     local_ahead: AtomicI64,
@@ -81,6 +84,7 @@ impl Desk {
             clamp: 100,
             search: Search::Works,
             trouble: Mutex::default(),
+            trouble_looking_up: Mutex::default(),
             server_ahead: AtomicI64::default(),
             local_ahead: AtomicI64::default(),
             asked: Mutex::default(),
@@ -106,6 +110,10 @@ impl Desk {
 
     pub fn fails(&self, trouble: impl FnMut(i64) -> Option<FeedError> + Send + 'static) {
         *self.trouble.lock().unwrap() = Some(Box::new(trouble));
+    }
+
+    pub fn fails_look_ups(&self, trouble: impl FnMut(i64) -> Option<FeedError> + Send + 'static) {
+        *self.trouble_looking_up.lock().unwrap() = Some(Box::new(trouble));
     }
 
     /// The seconds in which it was asked, from the start on.
@@ -166,8 +174,13 @@ impl Feed for Desk {
 
     async fn find(&self, id: &str) -> Result<Option<Job>, FeedError> {
         self.request().await?;
+        let passed = self.passed();
+        if let Some(error) = self.trouble_looking_up.lock().unwrap().as_mut().and_then(|trouble| trouble(passed)) {
+            return Err(error);
+        }
         match self.search {
-            Search::Works => Ok(self.list.lock().unwrap().iter().find(|job| job.id == id).cloned()),
+            // What is looked up stands deep.
+            Search::Works => Ok(self.list.lock().unwrap().iter().rev().find(|job| job.id == id).cloned()),
             Search::FindsNothing => Ok(None),
             Search::IsIgnored => Err(FeedError::Malformed("the answer to `search` holds other jobs".into())),
         }
@@ -183,6 +196,7 @@ pub struct Scene {
     pub desk: Arc<Desk>,
     pub store: Arc<MemoryStore>,
     pub rules: Arc<RuleSet>,
+    pub health: Arc<Health>,
     habits: Habits,
     pub poll_every: Duration,
     work: Option<JoinHandle<()>>,
@@ -191,7 +205,15 @@ pub struct Scene {
 impl Scene {
     pub fn new(desk: Desk, rules: Arc<RuleSet>) -> Self {
         let poll_every = super::POLL_EVERY;
-        Self { desk: Arc::new(desk), store: Arc::default(), rules, habits: Habits::default(), poll_every, work: None }
+        Self {
+            desk: Arc::new(desk),
+            store: Arc::default(),
+            rules,
+            health: Arc::default(),
+            habits: Habits::default(),
+            poll_every,
+            work: None,
+        }
     }
 
     /// Starts the poller, in place of one at work.
@@ -199,6 +221,7 @@ impl Scene {
         self.kill();
         let mut intake = poller(&self.desk, &self.store, &self.rules, self.habits).await;
         intake.poll_every = self.poll_every;
+        intake.health = Arc::clone(&self.health);
         self.work = Some(tokio::spawn(intake.run(CancellationToken::new())));
     }
 

@@ -3,6 +3,7 @@
 //! Each seed is a world of its own. `JOBRELAY_SEEDS=N` runs N of them for each nature; a seed that breaks is named, and
 //! `JOBRELAY_SEED=S` runs it alone.
 
+mod deep;
 mod desk;
 mod looking_back;
 mod store;

@@ -184,6 +184,12 @@ impl Sweep {
         self.restarts
     }
 
+    /// How many pages it has read.
+    #[must_use]
+    pub const fn pages(&self) -> u32 {
+        self.pages
+    }
+
     /// Takes note of the page read and decides what follows.
     pub fn after(&mut self, page: PageFacts) -> Step {
         self.pages += 1;

@@ -122,7 +122,7 @@ impl World {
 
     fn read(&self, source: &str, second: i64) {
         let health = &self.watch.as_ref().unwrap().0.health;
-        health.read_completely(&source.into(), at(second + self.ahead), at(second));
+        health.read_completely(&source.into(), at(second + self.ahead), Some(at(second + self.ahead)), at(second));
     }
 
     fn fails(&self, source: &str, second: i64) {
@@ -386,7 +386,7 @@ async fn the_loop_wakes_by_itself_when_a_list_was_read() {
     let (watch, _) = world.watch.take().unwrap();
     let (health, stop) = (Arc::clone(&watch.health), CancellationToken::new());
     let loop_ = tokio::spawn(watch.run(stop.clone()));
-    health.read_completely(&"contoso".into(), at(120), at(120));
+    health.read_completely(&"contoso".into(), at(120), Some(at(120)), at(120));
     let store = Arc::clone(world.store.as_ref().unwrap());
     let told = async {
         while matches!(store.claim(&"oncall".into(), at(121), 1).await.unwrap(), Claim::Empty) {

@@ -1,0 +1,125 @@
+//! More scans run deep in the list than one turn looks up, in virtual time, with the whole poller.
+
+use std::time::Duration;
+
+use super::{
+    desk::{Desk, Scene, Search, at, job},
+    every_end, in_virtual_time, rules_of,
+};
+use crate::{
+    domain::{Job, Name, State},
+    source::FeedError,
+};
+
+const HOUR: i64 = 3600;
+const DAY: i64 = 24 * HOUR;
+/// Within a period, a sweep and its look-ups, an end is told.
+const SOON: u64 = 60 + 30;
+
+/// A long list of jobs that ended, newest first.
+fn newer(count: i64) -> impl Iterator<Item = Job> {
+    (0..count).map(|n| job(format!("New{n:05}"), State::Finished, -60 - n * 5, Some(-30 - n * 5)))
+}
+
+/// Scans that run since days ago, beneath all of those.
+fn deep(count: i64) -> impl Iterator<Item = Job> {
+    (0..count).map(|n| running(n, State::Running, None))
+}
+
+fn running(n: i64, state: State, finished: Option<i64>) -> Job {
+    job(format!("Deep{n:03}"), state, -10 * DAY - n * 60, finished)
+}
+
+fn end_all(scene: &Scene, count: i64) {
+    let now = scene.desk.second();
+    for n in 0..count {
+        scene.desk.put(running(n, State::Failed, Some(now)));
+    }
+}
+
+#[test]
+fn as_many_as_one_turn_looks_up_are_told_within_a_period_of_their_ends() {
+    in_virtual_time(async {
+        let mut scene = Scene::new(Desk::new(newer(20_000).chain(deep(90))), every_end());
+        scene.start().await;
+        // Between two turns; before the one after the next one, all is told.
+        scene.pass(5 * 60 + 40).await;
+        end_all(&scene, 90);
+        scene.pass(60).await;
+        assert_eq!(scene.store.told().len(), 90);
+    });
+}
+
+#[test]
+fn where_more_run_than_the_list_has_pages_the_list_is_read() {
+    for search in [Search::Works, Search::FindsNothing, Search::IsIgnored] {
+        in_virtual_time(async {
+            let mut scene = Scene::new(Desk::new(newer(3_000).chain(deep(300))).with(search), every_end());
+            scene.start().await;
+            scene.pass(5 * 60).await;
+            end_all(&scene, 300);
+            scene.pass(SOON).await;
+            assert_eq!(scene.store.told().len(), 300, "{search:?}");
+        });
+    }
+}
+
+#[test]
+fn nothing_counts_as_known_before_every_job_that_runs_was_looked_at() {
+    for (count, search, fails) in [(270, Search::Works, false), (270, Search::Works, true), (30, Search::IsIgnored, false)] {
+        in_virtual_time(async {
+            let mut scene = Scene::new(Desk::new(newer(30_000).chain(deep(count))).with(search), every_end());
+            scene.start().await;
+            scene.pass(20 * 60).await;
+            if fails {
+                // So many a turn, and then it asks for patience.
+                let mut asked = 0;
+                scene.desk.fails_look_ups(move |_| {
+                    asked += 1;
+                    (asked % 40 == 0).then(|| FeedError::Throttled { after: Some(Duration::from_secs(70)), why: "HTTP 429".into() })
+                });
+            }
+            let source = Name::from("contoso");
+            let known = |scene: &Scene| scene.health.readings()[&source].complete;
+            assert!(known(&scene).is_some());
+            let ended = scene.desk.second();
+            end_all(&scene, count);
+            let mut waited = 0;
+            while scene.store.told().len() < usize::try_from(count).unwrap() {
+                assert!(known(&scene) <= Some(at(ended)), "{} of {count} ends are known", scene.store.told().len());
+                scene.pass(1).await;
+                waited += 1;
+            }
+            // With 100 look-ups a turn three turns do, with 39 a turn of 70 s seven.
+            assert!(waited <= if fails { 8 * 80 } else { 4 * 60 + 30 }, "{waited} s");
+            scene.pass(3 * SOON).await;
+            assert!(known(&scene) > Some(at(ended)), "what is known goes on from there");
+        });
+    }
+}
+
+#[test]
+fn a_scan_that_ended_before_it_ran_too_long_is_no_alarm_however_late_its_turn_comes() {
+    let stuck = rules_of("rules:\n- { name: stuck, when: { state: running, duration: '> 241h' }, notify: [hook] }\n");
+    in_virtual_time(async {
+        let scan = |n: i64, state, finished| job(format!("Deep{n:03}"), state, -10 * DAY + n * 20, finished);
+        let list = newer(30_000).chain((0..270).map(|n| scan(n, State::Running, None)));
+        let mut scene = Scene::new(Desk::new(list), stuck);
+        scene.start().await;
+        // From an hour on, one each 20 s would have run too long; all but three end within the minute before.
+        for minute in 0..160 {
+            let now = scene.desk.second();
+            for n in (0..270).filter(|n| n % 100 != 7) {
+                if (1..=60).contains(&(HOUR + n * 20 - now)) {
+                    scene.desk.put(scan(n, State::Finished, Some(now)));
+                }
+            }
+            if minute == 90 {
+                scene.start().await;
+            }
+            scene.pass(60).await;
+        }
+        scene.told(&[("stuck", "Deep007", 1), ("stuck", "Deep107", 1), ("stuck", "Deep207", 1)]);
+        assert_eq!(scene.store.open(), 3);
+    });
+}
