@@ -26,7 +26,7 @@ pub const RENDERED_BYTES: usize = 1024 * 1024;
 /// Why there is no text.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum RenderFailure {
-    /// It would exceed [`RENDERED_BYTES`]; with fewer jobs shown it may not.
+    /// It would exceed [`RENDERED_BYTES`], or, built in, the bound on steps; with fewer jobs shown it may not.
     TooLarge,
     /// The template failed: file, line and what was wrong, in one line.
     Failed(String),
@@ -78,6 +78,10 @@ pub(super) fn built_in_name(set: BuiltIn, part: Part) -> String {
     format!("/{}/{}", set.name(), part.file())
 }
 
+fn is_built_in(name: &str) -> bool {
+    name.starts_with('/')
+}
+
 impl Engine {
     /// With no templates.
     pub(super) fn empty() -> Self {
@@ -121,7 +125,8 @@ impl Engine {
         let missing = || RenderErrorReason::TemplateNotFound(name.to_owned());
         let registry = self.registries.get(&landing).ok_or_else(missing)?;
         let template = registry.get_template(name).ok_or_else(missing)?;
-        let (budget, context) = (Budget::new(), Context::wraps(view)?);
+        let budget = if is_built_in(name) { Budget::of_built_in() } else { Budget::of_users() };
+        let context = Context::wraps(view)?;
         let mut rendering = RenderContext::new(template.name.as_ref());
         budget.govern(&mut rendering);
         let mut capped = Capped(Vec::new());

@@ -147,7 +147,7 @@ impl Templates {
     /// Renders the built-in words of a set for one part, whatever the user's files say.
     ///
     /// # Errors
-    /// The result exceeds [`RENDERED_BYTES`], or takes more than [`STEPS`] or [`LONGEST`].
+    /// The result exceeds [`RENDERED_BYTES`], or takes more than [`STEPS`].
     pub fn render_built_in(&self, set: BuiltIn, part: Part, view: &Value) -> Result<String, RenderFailure> {
         self.engine.render(part.landing(), &engine::built_in_name(set, part), view)
     }

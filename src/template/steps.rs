@@ -1,6 +1,7 @@
 //! A bound on what a template may do: Handlebars knows none, so every block's inside begins with a call that counts.
 
 use std::{
+    io,
     sync::atomic::{AtomicU64, Ordering},
     time::{Duration, Instant},
 };
@@ -13,7 +14,7 @@ use handlebars::{
 /// The most steps one rendering may take: a text, a value or a call of a helper inside of blocks is one. A thousand jobs in five
 /// hundred pieces each; on an ordinary machine, less than a second.
 pub const STEPS: u64 = 500_000;
-/// The longest one rendering may take, where its steps are dear ones.
+/// The longest one rendering of a user's template may take, where its steps are dear ones.
 pub const LONGEST: Duration = Duration::from_secs(10);
 /// The name of the call that counts. No template can make it, for it is no helper that the check of templates knows.
 const NAME: &str = "step";
@@ -63,12 +64,18 @@ fn begin(inside: &mut Template, steps: u64) {
 /// What one rendering has left.
 pub(super) struct Budget {
     steps: AtomicU64,
-    until: Instant,
+    /// None: a built-in template. It is known to be quick, nothing stands behind it, and a machine that is busy, or was asleep, must not
+    /// cost an alert its words.
+    until: Option<Instant>,
 }
 
 impl Budget {
-    pub(super) fn new() -> Self {
-        Self { steps: AtomicU64::new(STEPS), until: Instant::now() + LONGEST }
+    pub(super) fn of_users() -> Self {
+        Self { steps: AtomicU64::new(STEPS), until: Some(Instant::now() + LONGEST) }
+    }
+
+    pub(super) fn of_built_in() -> Self {
+        Self { steps: AtomicU64::new(STEPS), until: None }
     }
 
     /// Lets the counting calls of a rendering count down this budget.
@@ -89,16 +96,20 @@ impl HelperDef for Step<'_> {
         _: &mut dyn Output,
     ) -> HelperResult {
         let steps = h.param(0).and_then(|steps| steps.value().as_u64()).unwrap_or(1);
-        let left = self.0.steps.load(Ordering::Relaxed).checked_sub(steps).ok_or_else(too_many)?;
+        let left = self.0.steps.load(Ordering::Relaxed).checked_sub(steps).ok_or_else(|| too_many(self.0))?;
         self.0.steps.store(left, Ordering::Relaxed);
-        if Instant::now() > self.0.until {
+        if self.0.until.is_some_and(|until| Instant::now() > until) {
             return Err(too_long());
         }
         Ok(())
     }
 }
 
-fn too_many() -> RenderError {
+fn too_many(budget: &Budget) -> RenderError {
+    if budget.until.is_none() {
+        // What is built in loops over nothing but its entries: with fewer of them it has room.
+        return RenderErrorReason::IOError(io::ErrorKind::FileTooLarge.into()).into();
+    }
     RenderErrorReason::Other(format!("the template takes more than {STEPS} steps: it loops over too much")).into()
 }
 
@@ -108,6 +119,8 @@ fn too_long() -> RenderError {
 
 #[cfg(test)]
 mod tests {
+    use handlebars::Renderable;
+
     use super::*;
 
     #[test]
@@ -122,5 +135,30 @@ mod tests {
         // The pass, the text, and the block with its two helpers.
         let expected = Template::compile("{{step 5}}").unwrap().elements;
         assert_eq!(inside.elements[0], expected[0]);
+    }
+
+    fn counted(budget: &Budget, steps: u64) -> Result<String, RenderError> {
+        let registry = Handlebars::new();
+        let template = Template::compile(&format!("{{{{{NAME} {steps}}}}}done")).unwrap();
+        let (context, mut rendering) = (Context::null(), RenderContext::new(None));
+        budget.govern(&mut rendering);
+        template.renders(&registry, &context, &mut rendering)
+    }
+
+    #[test]
+    fn time_bounds_a_users_template_and_never_a_built_in_one() {
+        let late = Budget { until: Some(Instant::now()), ..Budget::of_users() };
+        std::thread::sleep(Duration::from_millis(2));
+        assert!(counted(&late, 1).unwrap_err().reason().to_string().contains("takes longer than 10 s"));
+        assert_eq!(Budget::of_built_in().until, None);
+        assert_eq!(counted(&Budget::of_built_in(), STEPS).unwrap(), "done");
+    }
+
+    #[test]
+    fn too_many_steps_are_a_users_fault_and_of_a_built_in_template_a_reason_to_name_less() {
+        let users = counted(&Budget::of_users(), STEPS + 1).unwrap_err();
+        assert!(users.reason().to_string().contains("it loops over too much"), "{users}");
+        let built_in = counted(&Budget::of_built_in(), STEPS + 1).unwrap_err();
+        assert!(matches!(built_in.reason(), RenderErrorReason::IOError(io) if io.kind() == io::ErrorKind::FileTooLarge), "{built_in}");
     }
 }
