@@ -152,7 +152,8 @@ impl Shift {
         };
         loops.spawn(missing.run(stop.clone()));
         let planned = prepared.digests.into_iter().map(|digest| planned(digest, &polled)).collect();
-        let digests = Digests { planned, store: Arc::clone(store), clock: Arc::clone(clock), wake: Arc::clone(&wake) };
+        let digests =
+            Digests { planned, health: Arc::clone(health), store: Arc::clone(store), clock: Arc::clone(clock), wake: Arc::clone(&wake) };
         loops.spawn(digests.run(stop.clone()));
         let roll_ups = RollUps { limits, store: Arc::clone(store), clock: Arc::clone(clock), channels, wake };
         loops.spawn(roll_ups.run(stop.clone()));

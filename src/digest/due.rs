@@ -83,8 +83,9 @@ pub fn decide(plan: &Plan, state: Option<&DigestState>, now: Timestamp) -> Decis
         let ended = plan.last(now).unwrap_or(now);
         return Decision::Place(DigestState { ended, counts_from: now, plan: words });
     };
-    if state.ended > now && is_far_ahead(plan, state.ended, now) {
-        return Decision::Place(DigestState { ended: now, counts_from: now, plan: words });
+    if is_far_ahead(plan, state.counts_from, now) {
+        // With another digest, the store may have drawn its end back already.
+        return Decision::Place(DigestState { ended: state.ended.min(now), counts_from: now, plan: words });
     }
     if state.plan != words {
         // What the former schedule had due is told with what this one has next.
@@ -100,8 +101,8 @@ pub fn decide(plan: &Plan, state: Option<&DigestState>, now: Timestamp) -> Decis
     }
 }
 
-/// Whether the last period ended so far in the future that its clock must have been wrong: two due times from now on lie
-/// before it. One less, and a clock that was set back would only tell again what it has told.
-fn is_far_ahead(plan: &Plan, ended: Timestamp, now: Timestamp) -> bool {
-    plan.next(now).and_then(|next| plan.next(next)).is_some_and(|second| second <= ended)
+/// Whether due times are dealt with so far into the future that the clock must have been wrong: two from now on are. One less, and
+/// a clock that was set back would only tell again what it has told.
+fn is_far_ahead(plan: &Plan, dealt_with: Timestamp, now: Timestamp) -> bool {
+    dealt_with > now && plan.next(now).and_then(|next| plan.next(next)).is_some_and(|second| second <= dealt_with)
 }

@@ -8,7 +8,7 @@ use crate::{
     domain::{Category, Digest, Job, JobType},
     rules::{Known, read},
     store::{
-        DigestState, DigestStore, Intake, JobChange, Polls, Store,
+        DigestEnd, DigestState, DigestStore, Intake, JobChange, Polls, Store,
         sqlite::{Access, Sqlite},
     },
 };
@@ -198,6 +198,46 @@ async fn each_job_is_in_the_one_period_in_which_it_was_seen_to_end_and_history_i
     assert_eq!(ended(world.sum_up(&["contoso"], "2026-03-12T00:00:00Z", "2026-03-13T00:00:00Z", None).await), 0);
     world.store.place_digest(&name, state("2026-03-12T10:01:00Z"), t("2026-03-12T10:01:00Z")).await.unwrap();
     assert_eq!(ended(world.sum_up(&["contoso"], "2026-03-12T00:00:00Z", "2026-03-13T00:00:00Z", None).await), 1);
+}
+
+/// Two digests, of which each has told another part when the clock, hours ahead until then, is set right.
+#[tokio::test]
+async fn what_a_clock_that_was_ahead_has_counted_is_told_once_by_each_digest() {
+    let mut world = World::new();
+    let names = ["often", "seldom"].map(Name::from);
+    let state = |ended: Timestamp| DigestState { ended, counts_from: ended, plan: "x".into() };
+    let now = t("2026-03-05T08:00:00Z");
+    for name in &names {
+        world.store.place_digest(name, state(now), now).await.unwrap();
+    }
+    // By the wrong clock: one end, the seldom one's digest, three ends, the other's, five ends.
+    let mut told = [0, 0];
+    for (hour, ends, teller) in [(11, 1, Some(1)), (12, 3, Some(0)), (13, 5, None)] {
+        let at = now + SignedDuration::from_hours(hour);
+        let jobs = (0..ends).map(|_| world.job("contoso", "sites", State::Failed, now, 5)).collect();
+        world.take_in(at, true, jobs).await;
+        let Some(teller) = teller else { continue };
+        let (name, end) = (&names[teller], at + minutes(1));
+        let before = world.store.digest_state(name).await.unwrap().unwrap();
+        world.store.close_period(end).await.unwrap();
+        told[teller] += world.sum_up(&["contoso"], &before.ended.to_string(), &end.to_string(), None).await.totals.ended();
+        let ended = DigestEnd { name: name.clone(), before, after: state(end), due: end, says: None, channels: Vec::new(), now: end };
+        assert!(world.store.end_digest(ended).await.unwrap());
+    }
+    assert_eq!(told, [4, 1]);
+    let right = now + minutes(1);
+    for name in &names {
+        let before = world.store.digest_state(name).await.unwrap().unwrap();
+        let placed = DigestState { ended: before.ended.min(right), ..state(right) };
+        world.store.place_digest(name, placed, right).await.unwrap();
+    }
+    let end = right + minutes(1);
+    for (name, told) in names.iter().zip(told) {
+        let since = world.store.digest_state(name).await.unwrap().unwrap().ended;
+        assert!(since <= right, "{name}");
+        let rest = world.sum_up(&["contoso"], &since.to_string(), &end.to_string(), None).await.totals.ended();
+        assert_eq!(told + rest, 9, "{name}");
+    }
 }
 
 #[tokio::test]

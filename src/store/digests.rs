@@ -132,8 +132,8 @@ pub trait DigestStore: Send + Sync {
         Err(none_kept())
     }
 
-    /// Puts a digest where it is to stand without saying anything. What was counted later than `now`, by a clock that was wrong,
-    /// is counted now.
+    /// Puts a digest where it is to stand without saying anything. What was counted later than `now`, by a clock that was wrong, is
+    /// counted just before now, and what digests have not told of it is still theirs to tell.
     async fn place_digest(&self, _name: &Name, _state: DigestState, _now: Timestamp) -> Result<(), StoreError> {
         Err(none_kept())
     }

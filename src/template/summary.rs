@@ -73,7 +73,7 @@ pub(super) fn digest(digest: &Digest, shown: usize) -> Value {
         "name": digest.name,
         "title": title(&digest.totals, &digest.coverage),
         "well": digest.totals.bad() == 0 && digest.coverage.missed == 0,
-        "late_note": digest.due.filter(|_| digest.late).map(|due| format!("Sent late: it was due on {}.", time(digest, due))),
+        "late_note": digest.due.filter(|_| digest.late).map(|due| late_note(digest, due)),
         "part": digest.part,
         "several": digest.several,
         "failing": failing,
@@ -141,6 +141,15 @@ const fn plural(count: u64) -> &'static str {
 fn time(digest: &Digest, at: Timestamp) -> String {
     let zone = TimeZone::get(&digest.zone).unwrap_or(TimeZone::UTC);
     strtime::format(TIME, &at.to_zoned(zone)).unwrap_or_else(|_| at.to_string())
+}
+
+/// What is said of one that is late.
+fn late_note(digest: &Digest, due: Timestamp) -> String {
+    let (due, sent) = (time(digest, due), time(digest, digest.until));
+    if due == sent {
+        return "It stands for those missed before it as well.".to_owned();
+    }
+    format!("Sent late: it was due on {due}.")
 }
 
 /// The rows of what failed, and how many profiles they leave out.

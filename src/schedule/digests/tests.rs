@@ -51,6 +51,7 @@ struct World {
     folder: tempfile::TempDir,
     digests: Digests,
     told: Mutex<Vec<Arc<Digest>>>,
+    keys: Mutex<Vec<String>>,
 }
 
 impl World {
@@ -62,31 +63,33 @@ impl World {
         let scope = Scope { name: "daily".into(), sources: Vec::new(), when: None, zone: plan.zone.clone() };
         let digests = Digests {
             planned: vec![Planned { scope, plan, notify: vec!["hook".into()], skip_empty }],
+            health: Arc::default(),
             store: Arc::clone(&store) as Arc<dyn Store>,
             clock: Arc::clone(&clock) as Arc<dyn Clock>,
             wake: Arc::new(Wake::for_channels(["hook".into()])),
         };
-        Self { clock, store, folder, digests, told: Mutex::default() }
+        Self { clock, store, folder, digests, told: Mutex::default(), keys: Mutex::default() }
     }
 
     /// Another process on the same file.
     fn restart(self) -> Self {
-        let Self { clock, store, folder, digests, told } = self;
+        let Self { clock, store, folder, digests, told, keys } = self;
         let planned = digests.planned;
         drop((digests.store, store));
         let store = Arc::new(Sqlite::open(&folder.path().join("jobrelay.db"), Access::Service).unwrap());
         let digests = Digests {
             planned,
+            health: Arc::default(),
             store: Arc::clone(&store) as Arc<dyn Store>,
             clock: Arc::clone(&clock) as Arc<dyn Clock>,
             wake: digests.wake,
         };
-        Self { clock, store, folder, digests, told }
+        Self { clock, store, folder, digests, told, keys }
     }
 
     async fn look(&self, at: Timestamp) -> Duration {
         self.clock.to(at);
-        let wait = self.digests.look(&mut false).await.unwrap();
+        let wait = self.digests.look(&mut Memory::default()).await.unwrap();
         self.collect(at).await;
         wait
     }
@@ -94,7 +97,8 @@ impl World {
     /// Delivers what was made.
     async fn collect(&self, at: Timestamp) {
         while let Claim::Ready(ready) = self.store.claim(&"hook".into(), at, 10).await.unwrap() {
-            for Notification { id, digest, .. } in ready {
+            for Notification { id, key, digest, .. } in ready {
+                self.keys.lock().unwrap().push(key);
                 self.told.lock().unwrap().push(digest.unwrap());
                 let settlement = Settlement {
                     id,
@@ -131,7 +135,7 @@ async fn year(plan: Plan) -> Vec<String> {
     while at < end {
         let wait = world.look(at).await;
         // What the loop waits at most is shortened here: nothing happens in between.
-        let next = match world.digests.advance(&world.digests.planned[0]).await.unwrap() {
+        let next = match world.digests.advance(&world.digests.planned[0], &mut Lists::default()).await.unwrap() {
             Some(next) if wait >= LOOK_AGAIN => next.max(at),
             _ => at + SignedDuration::try_from(wait).unwrap(),
         };
@@ -259,6 +263,21 @@ async fn a_clock_that_is_set_makes_neither_a_repeat_nor_a_storm_nor_a_silence() 
     assert_eq!(world.dues(), expected);
 }
 
+/// A reader who keeps one message of each id must not lose the right one to the one that a wrong clock had made.
+#[tokio::test]
+async fn the_same_due_time_by_a_clock_that_was_set_is_another_message() {
+    let world = World::new(plan("0 * * * *", "UTC"), false, t("2026-03-01T12:10:00Z"));
+    for at in ["12:10", "15:30", "12:31", "13:00", "14:00", "15:00"] {
+        world.look(t(&format!("2026-03-01T{at}:00Z"))).await;
+    }
+    let dues = ["15", "13", "14", "15"].map(|hour| format!("2026-03-01T{hour}:00:00Z"));
+    assert_eq!(world.dues(), dues);
+    let mut keys = world.keys.lock().unwrap().clone();
+    keys.sort();
+    keys.dedup();
+    assert_eq!(keys.len(), 4);
+}
+
 impl World {
     async fn store_state(&self) -> DigestState {
         self.store.digest_state(&"daily".into()).await.unwrap().unwrap()
@@ -299,4 +318,38 @@ proptest! {
             }
         });
     }
+}
+
+/// What ended while nobody looked is in the digest that was missed meanwhile, not in the one after it.
+#[tokio::test(start_paused = true)]
+async fn one_that_is_due_waits_for_the_lists_where_nobody_looked() {
+    let mut world = World::new(plan("0 8 * * *", "UTC"), false, t("2026-03-01T12:00:00Z"));
+    world.look(t("2026-03-01T12:00:00Z")).await;
+    world.digests.planned[0].scope.sources =
+        vec![("contoso".into(), Duration::from_secs(60)), ("fabrikam".into(), Duration::from_secs(60))];
+    let mut memory = Memory::default();
+    let read = |world: &World, source: &str, at: &str| world.digests.health.read_completely(&source.into(), t(at), Some(t(at)), t(at));
+    let fails = |world: &World, at: &str| world.digests.health.not_read_completely(&"fabrikam".into(), t(at));
+    let mut looks = async |world: &World, at: &str| {
+        world.clock.to(t(at));
+        let wait = world.digests.look(&mut memory).await.unwrap();
+        world.collect(t(at)).await;
+        (world.dues().len(), wait)
+    };
+    // The program was down when it was due: it waits until both were read, and for a source that can't be until that is sure.
+    assert_eq!(looks(&world, "2026-03-02T09:00:00Z").await, (0, Duration::from_secs(1)));
+    read(&world, "contoso", "2026-03-02T09:00:01Z");
+    fails(&world, "2026-03-02T09:00:02Z");
+    assert_eq!(looks(&world, "2026-03-02T09:00:02Z").await, (0, Duration::from_secs(1)));
+    fails(&world, "2026-03-02T09:00:03Z");
+    assert_eq!(looks(&world, "2026-03-02T09:00:03Z").await.0, 1);
+    // Where all goes on, it waits for nothing.
+    assert_eq!(looks(&world, "2026-03-03T08:00:00Z").await.0, 2);
+    // The program, or its machine, stood still: what it had read before that is old.
+    assert_eq!(looks(&world, "2026-03-04T08:30:00Z").await.0, 2);
+    read(&world, "contoso", "2026-03-04T08:30:05Z");
+    assert_eq!(looks(&world, "2026-03-04T08:30:05Z").await.0, 2);
+    // One that takes too long is not waited for.
+    tokio::time::advance(Duration::from_secs(121)).await;
+    assert_eq!(looks(&world, "2026-03-04T08:32:06Z").await.0, 3);
 }

@@ -163,15 +163,38 @@ fn keep(tx: &Tx<'_>, names: &[Name]) -> rusqlite::Result<()> {
     Ok(())
 }
 
-fn place(tx: &Tx<'_>, name: &Name, state: &DigestState, now: Timestamp) -> rusqlite::Result<()> {
-    write_state(tx, name, state)?;
-    let now = micros(now);
-    let ahead = tx.db.prepare_cached("UPDATE closed SET until = ?1 WHERE until > ?1")?.execute([now])?;
-    if ahead > 0 {
-        tx.db.prepare_cached("UPDATE job SET counted = ?1 WHERE counted > ?1")?.execute([now])?;
-        tx.db.prepare_cached("DELETE FROM poll WHERE began > ?1")?.execute([now])?;
+fn place(tx: &Tx<'_>, name: &Name, placed: &DigestState, now: Timestamp) -> rusqlite::Result<()> {
+    let mut placed = placed.clone();
+    if draw_back(tx, micros(now))? {
+        // It ended in the future: what it has not told yet begins a little before now.
+        placed.ended = state(tx.db, name)?.map_or(placed.ended, |drawn| placed.ended.min(drawn.ended));
     }
-    Ok(())
+    write_state(tx, name, &placed)
+}
+
+/// What a clock that was ahead counted and closed, drawn back to just before `now`, in the order in which it was: each digest tells
+/// what it had not told, and nothing again. Whether there was any.
+fn draw_back(tx: &Tx<'_>, now: i64) -> rusqlite::Result<bool> {
+    if tx.db.prepare_cached("UPDATE closed SET until = ?1 WHERE until > ?1")?.execute([now])? == 0 {
+        return Ok(false);
+    }
+    // A microsecond for each end of a period keeps what lies before it apart from what lies behind it.
+    let ends: Vec<i64> = tx
+        .db
+        .prepare_cached("SELECT DISTINCT ended FROM digest WHERE ended > ?1 ORDER BY ended DESC")?
+        .query_map([now], |row| row.get(0))?
+        .collect::<rusqlite::Result<_>>()?;
+    tx.db
+        .prepare_cached(
+            "UPDATE job SET counted = ?1 - (SELECT count(DISTINCT ended) FROM digest d WHERE d.ended > job.counted) WHERE counted > ?1",
+        )?
+        .execute([now])?;
+    // The latest first: what has been drawn back is not ahead any more.
+    for (end, before) in ends.iter().zip(0_i64..) {
+        tx.db.prepare_cached("UPDATE digest SET ended = ?1 WHERE ended = ?2")?.execute([now - before, *end])?;
+    }
+    tx.db.prepare_cached("DELETE FROM poll WHERE began > ?1")?.execute([now])?;
+    Ok(true)
 }
 
 fn close(tx: &Tx<'_>, until: Timestamp) -> rusqlite::Result<()> {
@@ -199,7 +222,8 @@ fn end_digest(tx: &mut Tx<'_>, end: &DigestEnd) -> rusqlite::Result<bool> {
         let json = |error: serde_json::Error| rusqlite::Error::ToSqlConversionFailure(error.into());
         let facts = tx.facts_id(&serde_json::to_string(&digest.facts()).map_err(json)?)?;
         let text = serde_json::to_string(&**digest).map_err(json)?;
-        let due = micros(end.due).to_string();
+        // A clock that was set back brings the same due time again, with another period.
+        let (due, since) = (micros(end.due).to_string(), micros(end.before.ended).to_string());
         for channel in &end.channels {
             tx.db
                 .prepare_cached(
@@ -207,7 +231,7 @@ fn end_digest(tx: &mut Tx<'_>, end: &DigestEnd) -> rusqlite::Result<bool> {
                      VALUES (?1, ?2, ?3, ?4, ?5, ?6, 'pending', ?7, ?7)",
                 )?
                 .execute(params![
-                    key("digest", &[&end.name, &due, channel]),
+                    key("digest", &[&end.name, &due, &since, channel]),
                     channel.as_str(),
                     NotificationKind::Digest.name(),
                     end.name.as_str(),
