@@ -185,7 +185,7 @@ pub fn jobs(args: &JobArgs, config: &Path) -> ExitCode {
         since: args.common.since(),
         limit: args.common.limit,
     };
-    super::with_store(config, async |store, config| {
+    super::with_listed(config, async |store, config| {
         let rows = store.jobs(filter).await.map_err(|error| error.to_string())?;
         let now = SystemClock.now();
         show(
@@ -218,7 +218,7 @@ pub fn alerts(args: &AlertArgs, config: &Path) -> ExitCode {
         since: args.common.since(),
         limit: args.common.limit,
     };
-    super::with_store(config, async |store, config| {
+    super::with_listed(config, async |store, config| {
         let rows = store.alerts(filter).await.map_err(|error| error.to_string())?;
         show(
             &args.common,
@@ -251,7 +251,7 @@ pub fn deliveries(args: &DeliveryArgs, config: &Path) -> ExitCode {
         since: args.common.since(),
         limit: args.common.limit,
     };
-    super::with_store(config, async |store, config| {
+    super::with_listed(config, async |store, config| {
         let rows = store.deliveries(filter).await.map_err(|error| error.to_string())?;
         show(
             &args.common,
@@ -286,7 +286,7 @@ pub fn deliveries(args: &DeliveryArgs, config: &Path) -> ExitCode {
 
 fn retry(which: Which, config: &Path) -> ExitCode {
     let which = which.id.map_or(Retry::Dead, Retry::One);
-    super::with_store(config, async |store, _| {
+    super::with_listed(config, async |store, _| {
         let count = store.retry(which, SystemClock.now()).await.map_err(|error| error.to_string())?;
         match (count, which) {
             (0, Retry::One(id)) => Err(format!("delivery {id} is neither dead nor waiting: see `jobrelay deliveries`")),

@@ -75,6 +75,8 @@ const EVERYWHERE: &str = "For every command";
 
 /// What is logged where nothing is said.
 const LOG_LEVEL: &str = "info";
+/// The same for commands that tell themselves, for each job, why an expression gives no answer.
+const TELLING_LOG_LEVEL: &str = "info,jobrelay::rules::expr=error";
 
 const AFTER_HELP: &str = "\
 First steps:
@@ -186,7 +188,11 @@ enum Command {
 #[must_use]
 pub fn main() -> ExitCode {
     let cli = Cli::parse();
-    let default = if matches!(cli.command, Command::Demo(_)) { demo::LOG_LEVEL } else { LOG_LEVEL };
+    let default = match cli.command {
+        Command::Demo(_) => demo::LOG_LEVEL,
+        Command::Check(_) | Command::Test(_) | Command::Explain(_) => TELLING_LOG_LEVEL,
+        _ => LOG_LEVEL,
+    };
     // A variable that is set to nothing, as containers do, is not set.
     let level = cli.log_level.as_deref().filter(|level| !level.trim().is_empty()).unwrap_or(default);
     let Some(filter) = log_filter(level) else {
@@ -252,7 +258,10 @@ fn load(path: &std::path::Path) -> Result<Config, ExitCode> {
 
 /// What a command that looks into the store needs of the config: no secret need be set for it. A failure has been told.
 fn load_beside(path: &std::path::Path) -> Result<(RulesOnly, StorageConfig), ExitCode> {
-    let (read, faults) = config::load_beside(path, &ProcessEnvironment);
+    told(config::load_beside(path, &ProcessEnvironment))
+}
+
+fn told<T>((read, faults): (Option<T>, Faults)) -> Result<T, ExitCode> {
     if read.is_none() {
         report(&faults);
     }
@@ -306,12 +315,27 @@ where
     ready.map_or_else(|code| code, |(config, runtime)| exit(runtime.block_on(command(&config))))
 }
 
-/// Runs a command that looks into the store, beside a service that may be running.
+/// Runs a command that holds the store against the rules, beside a service that may be running.
 fn with_store<F>(path: &std::path::Path, command: F) -> ExitCode
 where
     F: AsyncFnOnce(&Sqlite, &RulesOnly) -> Result<ExitCode, String>,
 {
-    let ready = load_beside(path).and_then(|read| runtime().map(|runtime| (read, runtime)));
+    on_store(load_beside(path), command)
+}
+
+/// Runs a command that lists what the store holds, beside a service that may be running: in the middle of an edit of its rules too.
+fn with_listed<F>(path: &std::path::Path, command: F) -> ExitCode
+where
+    F: AsyncFnOnce(&Sqlite, &RulesOnly) -> Result<ExitCode, String>,
+{
+    on_store(told(config::load_listed(path, &ProcessEnvironment)), command)
+}
+
+fn on_store<F>(read: Result<(RulesOnly, StorageConfig), ExitCode>, command: F) -> ExitCode
+where
+    F: AsyncFnOnce(&Sqlite, &RulesOnly) -> Result<ExitCode, String>,
+{
+    let ready = read.and_then(|read| runtime().map(|runtime| (read, runtime)));
     ready.map_or_else(
         |code| code,
         |((config, storage), runtime)| {

@@ -34,7 +34,7 @@ pub use environment::ProcessEnvironment;
 pub use keys::{CHANNEL as CHANNEL_KEYS, FILE as FILE_KEYS, SOURCE as SOURCE_KEYS};
 pub use load::{PLACEHOLDER, load};
 pub use report::{Listed, listing, report, told};
-pub use rules_only::{RulesOnly, load_beside, load_rules};
+pub use rules_only::{RulesOnly, load_beside, load_listed, load_rules};
 
 /// The whole valid config.
 #[derive(Debug)]

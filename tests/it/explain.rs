@@ -228,5 +228,11 @@ async fn the_job_that_is_meant_is_found_or_helped_to() {
     for list in [&["jobs"] as &[&str], &["alerts"], &["deliveries"], &["replay"]] {
         world.home.stdout(list);
     }
+    // Nor have lists any use for the rules, which may be in the middle of an edit.
+    std::fs::write(world.home.path("rules/rules.yaml"), "rules: [").unwrap();
+    refused(&["Scan20240926055840723067"], &["rules/rules.yaml:1:8: error"]);
+    for list in [&["jobs"] as &[&str], &["alerts"], &["deliveries"]] {
+        world.home.stdout(list);
+    }
     assert_eq!(service.stop().await, 0);
 }

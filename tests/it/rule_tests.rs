@@ -91,6 +91,19 @@ fn a_test_that_fails_shows_what_was_expected_what_came_and_what_decided() {
 }
 
 #[test]
+fn an_expression_without_an_answer_is_told_where_it_matters_and_not_logged() {
+    let tests = "tests: [{ name: t, jobs: [{}], expect: [{ rule: foo }] }]\n";
+    let home = home(SET, &[("t.yaml", tests)]);
+    fs::write(home.path("rules/rules.yaml"), "rules: [{ name: foo, when: { expr: job.extension.foo == 3 }, notify: [oncall, scans] }]\n")
+        .unwrap();
+    for command in ["test", "check"] {
+        let (told, code) = ran(&home, &[command]);
+        assert_eq!(code, 1, "{told}");
+        assert!(told.contains("found no answer: `.` can't be applied to null and text") && !told.contains("WARN"), "{told}");
+    }
+}
+
+#[test]
 fn no_name_in_a_test_steers_the_terminal() {
     let hostile = PASSES.replace("a failed scan pages", "\"\\e[31m\\nx\\u202e\" #").replace("scan sharepoint sites", "\"\\e[2J\\n\"");
     let home = home(CONFIG, &[("scans.yaml", &hostile.replace("job: 1", "job: \"\\e[1m\\n\""))]);
