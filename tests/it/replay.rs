@@ -124,6 +124,33 @@ fn a_saved_response_is_replayed_with_its_limits_and_groups() {
 }
 
 #[test]
+fn a_roll_up_names_every_job_to_programs_however_many_they_are() {
+    let home = Home::new(CONFIG, "rules: [{ name: failed, when: { state: failed }, notify: [oncall], limit: 1 per 1h }]\n");
+    let rows: Vec<Value> = (0..31).map(|n| row(&format!("f-{n:02}"), "sites", 3, "05:00", Some("05:01"))).collect();
+    save(&home, "jobs.json", json!({ "jobs": rows }).to_string());
+    let replay = home.json(&["replay", "--input", "jobs.json", "--format", "json"]);
+    let names = |from: usize, to: usize| (from..to).map(|n| format!("f-{n:02}")).collect::<Vec<_>>().join("+");
+    assert_eq!(
+        told(&replay),
+        [format!("05:01 alert failed oncall {}", names(0, 1)), format!("06:01 roll_up failed oncall {}", names(1, 31))]
+    );
+}
+
+#[test]
+fn a_job_that_is_told_to_have_ended_before_it_began_is_judged_by_its_end() {
+    let home = Home::new(CONFIG, "rules: [{ name: failed, when: { state: failed }, notify: [oncall] }]\n");
+    save(&home, "jobs.json", json!({ "jobs": [row("back", "sites", 3, "05:02", Some("05:00"))] }).to_string());
+    for since in [&[] as &[&str], &["--since", "2024-09-01"]] {
+        let replay = home.json(&[&["replay", "--input", "jobs.json", "--format", "json"], since].concat());
+        assert_eq!(told(&replay), ["05:00 alert failed oncall back"], "{since:?}");
+    }
+    // Nor is an end left out because this machine's clock is behind.
+    save(&home, "jobs.json", json!({ "jobs": [job("ahead", "sites", 3, -86_400, Some(-90_000))] }).to_string());
+    let replay = home.json(&["replay", "--input", "jobs.json", "--format", "json"]);
+    assert_eq!(replay["notifications"][0]["jobs"], json!(["ahead"]));
+}
+
+#[test]
 fn the_columns_end_with_what_it_came_to() {
     let home = home();
     save(&home, "jobs.json", json!({ "jobs": day() }).to_string());

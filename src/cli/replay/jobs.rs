@@ -8,7 +8,7 @@ use std::{
     sync::Arc,
 };
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 
 use super::{
     input::{self, FAULTS_TOLD, Input, Whose},
@@ -35,6 +35,9 @@ use crate::{
 
 /// How many jobs are read from the store at a time.
 const CHUNK: u32 = 10_000;
+/// A saved list may come from a machine whose clock is ahead of this one's. A time further ahead than this is none: `9999-12-31`
+/// is how some programs write that they know none.
+const AHEAD_MOST: SignedDuration = SignedDuration::from_hours(366 * 24);
 /// How far back a profile's past is kept from before the period: no condition looks further.
 const PAST_MOST: usize = crate::rules::PAST_MOST as usize;
 
@@ -192,7 +195,8 @@ impl Wanted<'_> {
         let now = SystemClock.now();
         let courses: Vec<Course> = runs(sightings).into_iter().map(|(job, run)| Course { job, run, watched: true }).collect();
         let times = || courses.iter().flat_map(|course| [course.job.finished, course.job.started]).flatten();
-        let to = self.until.unwrap_or_else(|| if live.is_some() { now } else { times().max().unwrap_or(now).min(now) });
+        let newest = || times().filter(|at| at.duration_since(now) <= AHEAD_MOST).max();
+        let to = self.until.unwrap_or_else(|| if live.is_some() { now } else { newest().unwrap_or(now) });
         let oldest = oldest(&courses).unwrap_or(to).min(to);
         let from = self.since.map_or(oldest, |since| since.before(to));
         let sources: BTreeSet<Name> = courses.iter().map(|course| course.job.source.clone()).chain(live).collect();
@@ -205,9 +209,10 @@ pub fn ended(job: &Job) -> Option<Timestamp> {
     job.finished.or(job.started).filter(|_| job.is_final())
 }
 
-/// The first time that is known of any job: what is made of jobs that run begins before their ends.
+/// The first time that is known of any job: what is made of jobs that run begins before their ends, and an end may be told as
+/// before its start.
 fn oldest(courses: &[Course]) -> Option<Timestamp> {
-    courses.iter().filter_map(|course| course.job.started.or(course.job.finished)).min()
+    courses.iter().flat_map(|course| [course.job.started, course.job.finished]).flatten().min()
 }
 
 fn tell_faults(faults: &[String], unreadable: u64) {

@@ -9,7 +9,7 @@ use super::{
 };
 use crate::{
     cli::output::{columns, moment, print},
-    domain::{Delivery, Job, Name, NotificationKind, Severity},
+    domain::{Job, Name, NotificationKind, Severity},
     rehearsal::{Event, Gap, Message},
 };
 
@@ -63,7 +63,7 @@ fn lines<'p>(message: &'p Message, events: &'p [Event]) -> impl Iterator<Item = 
         kind: message.kind,
         rule: &message.rule.name,
         severity: message.rule.facts.severity,
-        jobs: carried(message, events).take(Delivery::JOBS_SHOWN).map(|job| job.id.as_str()).collect(),
+        jobs: carried(message, events).map(|job| job.id.as_str()).collect(),
         alerts: if is_notice { 0 } else { message.carries.len() as u64 },
         notice: message.carries.first().and_then(|place| self::notice(events.get(*place)?)),
     })
