@@ -198,6 +198,11 @@ impl<'t> Stage<'t> {
             let message = format!("the rule `{rule}` {} once, and another line expects that already", self.subject(event));
             return Surprise { place, message, reasons: vec!["a rule alerts once on each run of a job".to_owned()] };
         }
+        if let Some((what, mut reasons)) = self.nearer_to_another(expect) {
+            reasons.push("a rule alerts once on each run of a job".to_owned());
+            let message = format!("the rule `{rule}` {what} once, and another line is nearer to that");
+            return Surprise { place, message, reasons };
+        }
         if expect.rule.missing().is_some() {
             let what = if expect.kind == Some(Kind::Back) { "did not tell that a job is back" } else { "missed no job" };
             return Surprise { place, message: format!("the rule `{rule}` {what}"), reasons: self.gaps(&expect.rule) };
@@ -221,6 +226,14 @@ impl<'t> Stage<'t> {
             None => "any job".to_owned(),
         };
         Surprise { place, message: format!("the rule `{rule}` did not alert on {on}"), reasons }
+    }
+
+    /// What the rule raised on the very job that is meant, where another line has it for its own: in words, and in what it is not
+    /// as expected.
+    fn nearer_to_another(&self, expect: &Expect) -> Option<(String, Vec<String>)> {
+        let [run] = expect.job.as_ref()?.runs[..] else { return None };
+        let event = (0..self.events.len()).find(|event| self.run_of(*event) == Some(run) && self.differences(expect, *event).is_some())?;
+        Some((self.subject(event), self.differences(expect, event)?))
     }
 
     /// One that no one expects.

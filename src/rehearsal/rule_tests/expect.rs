@@ -156,8 +156,10 @@ pub struct Scope<'s> {
     /// The rules that the test runs.
     pub rules: &'s RuleSet,
     pub subject: &'s Subject,
-    /// None where the jobs can't be played: then any may be named.
+    /// None where the jobs can't be played: then any `id` may be named.
     pub cast: Option<&'s Cast>,
+    /// How many jobs are written, if that can be told.
+    pub written: Option<usize>,
     pub zone: Option<&'s TimeZone>,
 }
 
@@ -177,7 +179,13 @@ fn one(node: &Node, scope: Option<&Scope<'_>>, faults: &mut Faults) -> Option<Ex
     let rule_at = fields.require("rule", faults);
     let rule = rule_at.and_then(|at| Some((text(at, faults)?, at))).map(|(name, at)| rule(at, &name, scope, faults));
     let job_at = fields.take("job");
-    let job = job_at.map(|at| scope.and_then(|scope| scope.cast).and_then(|cast| aim(at, cast, faults)));
+    let job = job_at.map(|at| {
+        let scope = scope?;
+        match scope.cast {
+            Some(cast) => aim(at, cast, faults),
+            None => numbered(at, scope.written, faults),
+        }
+    });
     let kind_at = fields.take("kind");
     let names = Kind::ALL.map(Kind::name);
     let parse = |written: &str| Kind::ALL.into_iter().find(|kind| kind.name() == written);
@@ -253,17 +261,30 @@ fn aim(node: &Node, cast: &Cast, faults: &mut Faults) -> Option<Aim> {
         }
     }
     if runs.is_empty() {
-        let jobs = cast.entries.iter().map(|(entry, ..)| *entry).max().unwrap_or_default();
-        let hint = match jobs {
-            0 => "the test has no job".to_owned(),
-            1 => "the test has one job: write 1, its `id`, or 1/2 for its second repetition".to_owned(),
-            jobs => format!("the test has {jobs} jobs: write a number from 1 to {jobs}, an `id`, or 1/2 for a second repetition"),
-        };
-        let message = if node.filled { "there is no such job".to_owned() } else { format!("there is no job `{written}`") };
-        faults.push(Fault::error(&node.place, message).hint(hint));
+        no_such_job(node, &written, cast.entries.iter().map(|(entry, ..)| *entry).max().unwrap_or_default(), faults);
         return None;
     }
     Some(Aim { written, runs })
+}
+
+/// Of jobs that can't be played, the number of one is held against how many there are; what it aims at can't be told.
+fn numbered(node: &Node, jobs: Option<usize>, faults: &mut Faults) -> Option<Aim> {
+    let written = text(node, faults)?;
+    let beyond = |jobs: &usize| !written.parse().is_ok_and(|number| (1..=*jobs).contains(&number));
+    if let Some(jobs) = jobs.filter(beyond).filter(|_| matches!(node.value, Value::Int(_))) {
+        no_such_job(node, &written, jobs, faults);
+    }
+    None
+}
+
+fn no_such_job(node: &Node, written: &str, jobs: usize, faults: &mut Faults) {
+    let hint = match jobs {
+        0 => "the test has no job".to_owned(),
+        1 => "the test has one job: write 1, its `id`, or 1/2 for its second repetition".to_owned(),
+        jobs => format!("the test has {jobs} jobs: write a number from 1 to {jobs}, an `id`, or 1/2 for a second repetition"),
+    };
+    let message = if node.filled { "there is no such job".to_owned() } else { format!("there is no job `{written}`") };
+    faults.push(Fault::error(&node.place, message).hint(hint));
 }
 
 fn channels(node: &Node, scope: Option<&Scope<'_>>, faults: &mut Faults) -> Vec<Name> {

@@ -114,7 +114,8 @@ fn read_test(node: &Node, subject: Option<&Subject>, names: &mut BTreeMap<String
             None
         }
     });
-    let scope = Scope { rules: &rules, subject, cast: played.as_ref().map(|(cast, _)| cast), zone };
+    let listed = jobs_at.and_then(|at| if let Value::List(items) = &at.value { Some(items.len()) } else { None });
+    let scope = Scope { rules: &rules, subject, cast: played.as_ref().map(|(cast, _)| cast), written: listed, zone };
     let expect = expect_at.map(|node| expect::read(node, Some(&scope), faults)).unwrap_or_default();
     let (cast, layout) = played?;
     let earliest = layout.placed.iter().map(|placed| placed.started).min();

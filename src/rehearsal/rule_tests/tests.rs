@@ -144,6 +144,14 @@ fn times_that_can_not_be_are_told() {
     }
 }
 
+#[test]
+fn the_number_of_a_job_is_minded_though_the_jobs_can_not_be_played() {
+    let expect = "[{ rule: any, job: 1 }, { rule: any, job: 3 }, { rule: any, job: 0 }, { rule: any, job: some-id }]";
+    let (read, faults) = read_test(&format!("tests:\n  - name: t\n    jobs: [{{ state: faild }}, {{}}]\n    expect: {expect}\n"));
+    assert!(read.is_none());
+    assert_eq!(faults, ["3:21 unknown state `faild`", "4:55 there is no job `3`", "4:78 there is no job `0`"]);
+}
+
 /// Every surprise of a test.
 fn surprises(expect: &str, jobs: &str) -> Vec<String> {
     let (test, faults) = read_test(&format!("tests:\n  - name: t\n    jobs: {jobs}\n    expect: {expect}\n"));
@@ -203,6 +211,11 @@ fn each_surprise_says_what_decided_it() {
             "[{ rule: any }, { rule: any }]",
             "[{}]",
             "the rule `any` alerted on job 1 once, and another line expects that already | a rule alerts once on each run of a job",
+        ),
+        (
+            "[{ rule: any }, { rule: failed, job: 1 }, { rule: failed, job: 1, severity: info }]",
+            "[{ state: failed }]",
+            "the rule `failed` alerted on job 1 once, and another line is nearer to that | severity: expected info, actual critical | a rule alerts once on each run of a job",
         ),
         (
             "[{ rule: any }, { rule: nightly, kind: missing }]",
