@@ -148,7 +148,7 @@ impl Test for Patterns {
     }
 
     fn found(&self, Facts { job: Job { profile, .. }, .. }: &Facts<'_>, _: &When) -> String {
-        profile.clone()
+        if profile.is_empty() { "no name".to_owned() } else { profile.clone() }
     }
 
     fn lane(&self) -> Lane<'_> {

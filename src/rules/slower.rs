@@ -21,6 +21,8 @@ pub const OVER_MOST: u32 = PAST_MOST / LOOKED_AT;
 /// How many ended jobs are looked at for each finished one that is asked for: of a profile that fails more often than four
 /// times in five, fewer are found.
 const LOOKED_AT: u32 = 5;
+/// So many ended jobs are looked at in any case: a row of failures hides no few good ends.
+const LOOKED_AT_LEAST: u32 = OVER * LOOKED_AT;
 /// Fewer finished jobs than this tell nothing of what is usual.
 const FEWEST: u32 = 3;
 /// Under this no job is slow where nothing is said: 20 s in place of 8 s is no one's concern.
@@ -44,7 +46,7 @@ struct Usual {
 impl Slower {
     /// The durations of the last finished jobs, if there are enough of them to tell; otherwise how many there are.
     fn usual(&self, facts: &Facts<'_>) -> Result<Usual, usize> {
-        let looked_at = facts.past.jobs().take((self.over * LOOKED_AT) as usize);
+        let looked_at = facts.past.jobs().take(self.looked_at() as usize);
         let durations = looked_at.filter(|job| job.state == State::Finished).filter_map(|job| job.duration(facts.now));
         let mut durations: Vec<Duration> = durations.take(self.over as usize).collect();
         let jobs = durations.len();
@@ -54,6 +56,10 @@ impl Slower {
         durations.sort_unstable();
         let middle = |at: usize| durations.get(at).copied().unwrap_or_default();
         Ok(Usual { median: (middle((jobs - 1) / 2) + middle(jobs / 2)) / 2, jobs })
+    }
+
+    fn looked_at(&self) -> u32 {
+        (self.over * LOOKED_AT).max(LOOKED_AT_LEAST)
     }
 
     fn fewest(&self) -> u32 {
@@ -107,7 +113,7 @@ impl Test for Slower {
     }
 
     fn need(&self) -> Option<Need> {
-        Some(Need::jobs(self.over * LOOKED_AT))
+        Some(Need::jobs(self.looked_at()))
     }
 }
 
