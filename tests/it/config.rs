@@ -357,7 +357,7 @@ fn no_command_shows_a_secret() {
 }
 
 #[test]
-fn hostile_files_are_refused_in_less_than_a_second() {
+fn hostile_files_are_refused_in_good_time() {
     let bomb = ('b'..='m').fold("a: &a [x,x,x,x,x,x,x,x,x]\n".to_owned(), |text, name| {
         let before = char::from_u32(name as u32 - 1).unwrap();
         format!("{text}{name}: &{name} [{}]\n", vec![format!("*{before}"); 9].join(","))
@@ -368,7 +368,8 @@ fn hostile_files_are_refused_in_less_than_a_second() {
             let (_folder, config, faults) = load(config, rules);
             assert!(config.is_none() && faults.any_error());
             let _ = config::report(&faults, false);
-            assert!(began.elapsed() < Duration::from_secs(1), "{:?}", began.elapsed());
+            // Milliseconds where the machine is idle; without their bounds, minutes and more.
+            assert!(began.elapsed() < Duration::from_secs(20), "{:?}", began.elapsed());
         }
     }
 }
