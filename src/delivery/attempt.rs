@@ -114,6 +114,11 @@ impl Courier {
                 () = stop.cancelled() => return Ok(None),
                 () = standing.pace.next(gap) => {}
             }
+            if standing.pace.is_slow() {
+                // Before it goes out: what a process sent as it died counts in the next one's pace as well.
+                let line = standing.breaker.line(Some(self.clock.now()));
+                self.settle(notification, Verdict::Underway, String::new(), &attempt.ended, false, Some(line)).await?;
+            }
             attempt.asked = true;
             let Some(outcome) = self.send(notification, payload, target, &mut standing.pace, stop).await else { return Ok(None) };
             standing.pace.answered();

@@ -226,7 +226,7 @@ pub enum Verdict {
     Waits,
     /// Waits aside until this instant for recipients in trouble, while those behind it pass. The wait counts towards giving up.
     Aside(Timestamp),
-    /// Some recipients are done; the attempt goes on.
+    /// The attempt goes on: some recipients are done, or it is about to be sent. The last answer stays.
     Underway,
 }
 

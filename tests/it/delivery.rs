@@ -372,3 +372,19 @@ async fn a_stop_in_the_middle_of_a_reload_is_a_stop() {
     assert_eq!(service.stop().await, 0);
     assert_eq!(world.second.taken().len(), 1, "no other send was begun");
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_was_sent_as_the_program_died_counts_in_the_pace_of_the_next() {
+    let world = World::new(", rate: 12 per 1m").await;
+    let mut slow = Answer::new(200, "");
+    slow.delay = Duration::from_secs(60);
+    world.second.next([slow]);
+    let service = world.start().await;
+    world.fail("Scan-1");
+    world.second.holds(1).await;
+    service.kill().await;
+    let service = world.home.start().await;
+    let taken = world.second.holds(2).await;
+    assert!(taken[1].at - taken[0].at >= Duration::from_millis(4_900), "{:?}", taken[1].at - taken[0].at);
+    service.kill().await;
+}

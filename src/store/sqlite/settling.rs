@@ -22,15 +22,18 @@ pub fn settle(tx: &mut Tx<'_>, settlement: &Settlement) -> rusqlite::Result<()> 
     };
     let waits = aside.map_or(0, |due| due.saturating_sub(micros(settlement.now)).max(0));
     let targets = if settlement.targets.is_empty() { None } else { serde_json::to_string(&settlement.targets).ok() };
+    // One that is still under way stays with whoever holds it, and its last answer is still the last one.
+    let underway = settlement.verdict == Verdict::Underway;
+    let answer = (!underway).then_some(&settlement.answer);
     // Only a pending row is settled: one that was settled before (by a worker whose lease had run out) keeps its ending.
     let channel: Option<String> = tx
         .db
         .prepare_cached(
-            "UPDATE notification SET due = coalesce(?2, due), attempts = attempts + ?3, answer = ?4, waited = waited + ?5,
-                 targets = coalesce(?6, targets), holder = NULL, lease = NULL
+            "UPDATE notification SET due = coalesce(?2, due), attempts = attempts + ?3, answer = coalesce(?4, answer), waited = waited + ?5,
+                 targets = coalesce(?6, targets), holder = iif(?7, holder, NULL), lease = iif(?7, lease, NULL)
              WHERE id = ?1 AND state = 'pending' RETURNING channel",
         )?
-        .query_row(params![settlement.id, aside, settlement.attempted, settlement.answer, waits, targets], |row| row.get(0))
+        .query_row(params![settlement.id, aside, settlement.attempted, answer, waits, targets, underway], |row| row.get(0))
         .optional()?;
     let Some(channel) = channel else { return Ok(()) };
     if let Some(line) = &settlement.line {
