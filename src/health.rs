@@ -29,6 +29,8 @@ pub enum Topic {
     ChannelRefused(Name),
     /// A channel takes nothing: it answers 5xx, not in time, or not at all.
     ChannelDown(Name),
+    /// Alerts wait for a channel that the config no longer has.
+    ChannelGone(Name),
     /// The store can't be written.
     StoreUnwritable,
     /// A reload was refused, and the config from before it is in use. Why: `file:line:column: what`.
@@ -43,7 +45,8 @@ impl Topic {
             let name = || name.clone();
             [Self::SourceDown(name()), Self::CredentialsRefused(name()), Self::SweepIncomplete(name()), Self::RowsUnreadable(name())]
         };
-        let of_channel = |name: &Name| [Self::ChannelRefused(name.clone()), Self::ChannelDown(name.clone())];
+        let of_channel =
+            |name: &Name| [Self::ChannelRefused(name.clone()), Self::ChannelDown(name.clone()), Self::ChannelGone(name.clone())];
         sources
             .iter()
             .flat_map(of_source)
@@ -62,6 +65,7 @@ impl Topic {
             Self::RowsUnreadable(_) => "rows_unreadable",
             Self::ChannelRefused(_) => "channel_refused",
             Self::ChannelDown(_) => "channel_down",
+            Self::ChannelGone(_) => "channel_gone",
             Self::StoreUnwritable => "store_unwritable",
             Self::ReloadRefused => "reload_refused",
         }
@@ -77,6 +81,7 @@ impl Topic {
             Self::RowsUnreadable(name) => format!("source {name} rows unreadable"),
             Self::ChannelRefused(name) => format!("channel {name} refused"),
             Self::ChannelDown(name) => format!("channel {name} down"),
+            Self::ChannelGone(name) => format!("channel {name} gone"),
             Self::StoreUnwritable => "store unwritable".into(),
             Self::ReloadRefused => "reload refused".into(),
         }
@@ -91,7 +96,8 @@ impl Topic {
             | Self::SweepIncomplete(name)
             | Self::RowsUnreadable(name)
             | Self::ChannelRefused(name)
-            | Self::ChannelDown(name) => Some(name),
+            | Self::ChannelDown(name)
+            | Self::ChannelGone(name) => Some(name),
             Self::StoreUnwritable | Self::ReloadRefused => None,
         }
     }
@@ -139,6 +145,11 @@ impl Health {
         if known_before != Some(None) {
             self.changed.notify_one();
         }
+    }
+
+    /// Forgets all but these: what the config no longer names is nobody's trouble.
+    pub fn keep(&self, topics: &[Topic]) {
+        self.board().retain(|topic, _| topics.contains(topic));
     }
 
     /// All that is the matter now.

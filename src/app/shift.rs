@@ -82,6 +82,7 @@ impl Shift {
         let fallbacks =
             prepared.channels.iter().filter_map(|(channel, _)| Some((channel.name.clone(), channel.fallback.clone()?))).collect();
         metrics.announce(&texts(&sources), &texts(&channels));
+        let topics = topics(&sources, &channels, premises).await?;
         let wake = Arc::new(Wake::for_channels(channels.iter().cloned()));
         let limits = Arc::new(Limits::recalled(&prepared.rules, &**store).await.map_err(|error| error.to_string())?);
         let stop = CancellationToken::new();
@@ -135,7 +136,7 @@ impl Shift {
             store: Arc::clone(store),
             tellings: Arc::clone(tellings),
             clock: Arc::clone(clock),
-            topics: Topic::all(&sources, &channels),
+            topics,
             notify,
             fallbacks,
             patience,
@@ -175,6 +176,26 @@ impl Shift {
             self.loops.shutdown().await;
         }
     }
+}
+
+/// All there is to tell of, and only that on the board. Alerts may wait for channels that the config no longer has, renamed or
+/// taken out: nothing sends those, so it is said.
+async fn topics(sources: &[Name], channels: &[Name], premises: &Premises) -> Result<Vec<Topic>, String> {
+    let pending = premises.store.tally().await.map_err(|error| error.to_string())?.pending;
+    let gone = pending.into_iter().filter(|(name, alerts)| *alerts > 0 && !channels.iter().any(|channel| channel.as_str() == name));
+    let gone: Vec<(Name, u64)> = gone.map(|(name, alerts)| (name.as_str().into(), alerts)).collect();
+    let mut topics = Topic::all(sources, channels);
+    topics.extend(gone.iter().map(|(name, _)| Topic::ChannelGone(name.clone())));
+    premises.health.keep(&topics);
+    for channel in channels {
+        premises.health.fine(&Topic::ChannelGone(channel.clone()));
+    }
+    for (channel, alerts) in gone {
+        tracing::warn!(%channel, alerts, "alerts wait for a channel that the config no longer has: nothing sends them until it has one of this name again");
+        let why = if alerts == 1 { "1 alert waits".to_owned() } else { format!("{alerts} alerts wait") };
+        premises.health.trouble(Topic::ChannelGone(channel), &why, premises.clock.now());
+    }
+    Ok(topics)
 }
 
 fn planned(digest: DigestConfig, sources: &[(Name, Duration)]) -> Planned {

@@ -286,7 +286,7 @@ pub fn deliveries(args: &DeliveryArgs, config: &Path) -> ExitCode {
 
 fn retry(which: Which, config: &Path) -> ExitCode {
     let which = which.id.map_or(Retry::Dead, Retry::One);
-    super::with_listed(config, async |store, _| {
+    super::with_listed(config, async |store, config| {
         let count = store.retry(which, SystemClock.now()).await.map_err(|error| error.to_string())?;
         match (count, which) {
             (0, Retry::One(id)) => Err(format!("delivery {id} is neither dead nor waiting: see `jobrelay deliveries`")),
@@ -296,6 +296,13 @@ fn retry(which: Which, config: &Path) -> ExitCode {
             }
             (n, _) => {
                 print(format_args!("{n} to be sent again: a running service does so within seconds, another at its next start"));
+                let waiting = store.tally().await.map_err(|error| error.to_string())?.pending;
+                let gone = waiting.iter().filter(|(name, _)| !config.channels.iter().any(|channel| channel.as_str() == *name));
+                for (channel, alerts) in gone.filter(|(_, alerts)| **alerts > 0) {
+                    say(format_args!(
+                        "note: the config has no channel `{channel}`: nothing sends what waits for it ({alerts}) until it has one"
+                    ));
+                }
                 Ok(ExitCode::SUCCESS)
             }
         }

@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 use crate::common::{
     Home, Service,
     sink::{Answer, Sink},
-    until,
+    text, until,
     upstream::{Upstream, job},
 };
 
@@ -128,19 +128,34 @@ async fn a_refused_channel_gets_what_is_held_for_it_once_its_address_is_mended()
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_waits_for_a_channel_that_is_taken_out_stays_visible() {
+async fn what_waits_for_a_channel_that_is_taken_out_stays_visible_and_is_told_of() {
     let world = World::new().await;
     world.first.always(Answer::new(503, "later"));
     let service = world.start().await;
     world.fail("Scan-1");
     world.first.holds(1).await;
-    world.write("jobrelay.yaml", &World::config(&world.upstream, &[("second", &world.second.url)]));
+    let told = |channels: &[(&str, &str)]| World::config(&world.upstream, channels) + "notices: { notify: [second] }\n";
+    world.write("jobrelay.yaml", &told(&[("second", &world.second.url)]));
     world.write("rules/rules.yaml", &rules("second"));
     hang_up(&service);
     hears(&service, RELOADED, 1).await;
     let held = world.home.json(&["deliveries", "--channel", "first", "--format", "json"]);
     assert_eq!((&held[0]["outcome"], &held[0]["jobs"]), (&json!("pending"), &json!(["Scan-1"])));
     assert_eq!(service.metric("jobrelay_notifications_pending{channel=\"first\"}").await, Some(1.0));
+    let title = |taken: &Sink, n: usize| taken.taken()[n].json()["data"]["title"].as_str().unwrap_or_default().to_owned();
+    world.second.holds(1).await;
+    assert_eq!(title(&world.second, 0), "Alerts wait for first, which the config no longer has");
+    assert_eq!(service.metric("jobrelay_trouble{kind=\"channel_gone\",name=\"first\"}").await, Some(1.0));
+    let down = "jobrelay_trouble{kind=\"channel_down\",name=\"first\"}";
+    assert_ne!(service.metric(down).await, Some(1.0), "what the config no longer names is not down");
+    let retried = world.home.run(&["deliveries", "retry", &held[0]["id"].to_string()]);
+    assert!(text(&retried.stderr).contains("the config has no channel `first`"), "{}", text(&retried.stderr));
+    // A channel of this name is back, and so is what waited, in its own time.
+    world.write("jobrelay.yaml", &told(&[("first", &world.second.url), ("second", &world.second.url)]));
+    hang_up(&service);
+    let taken = world.second.holds(3).await;
+    assert!(taken.iter().any(|taken| taken.body.contains("Scan-1")));
+    assert!((1..3).any(|n| title(&world.second, n) == "The config has the channel first again"));
     assert_eq!(service.stop().await, 0);
 }
 

@@ -42,6 +42,7 @@ impl Patience {
             Topic::CredentialsRefused(_)
             | Topic::RowsUnreadable(_)
             | Topic::ChannelRefused(_)
+            | Topic::ChannelGone(_)
             | Topic::StoreUnwritable
             | Topic::ReloadRefused => Duration::ZERO,
         }

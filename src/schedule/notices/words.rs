@@ -58,6 +58,13 @@ pub fn begins(topic: &Topic, trouble: &Trouble) -> Notice {
             ),
             Severity::Critical,
         ),
+        Topic::ChannelGone(name) => (
+            format!("Alerts wait for {name}, which the config no longer has"),
+            format!(
+                "{why} for the channel {name}, and nothing sends them. Nothing is lost: give a channel this name in the config again, and they go out in order. `jobrelay deliveries --channel {name} --outcome pending` lists them."
+            ),
+            Severity::Warning,
+        ),
         Topic::StoreUnwritable => (
             "The store could not be written".into(),
             format!(
@@ -95,6 +102,9 @@ pub fn over(topic: &Topic, since: Timestamp) -> Notice {
         Topic::ChannelRefused(name) => {
             (format!("The channel {name} takes messages again"), format!("What was held for {name} is sent now, in its order."))
         }
+        Topic::ChannelGone(name) => {
+            (format!("The config has the channel {name} again"), format!("What waited for {name} is sent now, in its order."))
+        }
         Topic::ChannelDown(name) => (format!("The channel {name} is back"), format!("What waited for {name} is sent now, in its order.")),
         Topic::StoreUnwritable => ("The store can be written again".into(), LATE.into()),
         Topic::ReloadRefused => ("The config is in use again".into(), "The config and rules in use are those of the files.".into()),
@@ -124,7 +134,9 @@ const fn shared(topic: &Topic) -> Option<(&'static str, &'static str, &'static s
         Topic::RowsUnreadable(_) => {
             ("sources rows unreadable", "sources list jobs that can't be read", "sources list no job any more that can't be read")
         }
-        Topic::ChannelRefused(_) | Topic::ChannelDown(_) | Topic::StoreUnwritable | Topic::ReloadRefused => return None,
+        Topic::ChannelRefused(_) | Topic::ChannelDown(_) | Topic::ChannelGone(_) | Topic::StoreUnwritable | Topic::ReloadRefused => {
+            return None;
+        }
     })
 }
 
