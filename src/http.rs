@@ -11,7 +11,7 @@ use reqwest::{
     header::{DATE, HeaderMap, RETRY_AFTER},
     redirect,
 };
-use rustls::pki_types::CertificateDer;
+use rustls::{CertificateError, pki_types::CertificateDer};
 
 use crate::domain::{Outcome, Refusal};
 use guard::Guard;
@@ -207,7 +207,7 @@ fn failed(origin: &str, error: &reqwest::Error) -> HttpError {
     if let Some(refused) = causes(error).find_map(|cause| cause.downcast_ref::<NotPublic>()) {
         return HttpError::NotPublic(refused.clone());
     }
-    let (origin, why) = (origin.to_owned(), innermost(error));
+    let (origin, why) = (origin.to_owned(), causes(error).find_map(of_tls).unwrap_or_else(|| innermost(error)));
     if error.is_connect() { HttpError::Connect { origin, why } } else { HttpError::Broken { origin, why } }
 }
 
@@ -243,8 +243,7 @@ impl Reply {
     }
 
     /// What the status alone says, for a kind of channel that has no words of its own: 2xx is delivered; 408, 425, 429 and
-    /// 5xx are tried again; 401, 403, 404 and 410 are about the channel; every other one, redirects included, about the
-    /// message.
+    /// 5xx are tried again; 401, 403, 404, 410 and redirects are about the channel; every other one about the message.
     #[must_use]
     pub fn outcome(&self, now: Timestamp) -> Outcome {
         let shown = self.shown();
@@ -316,6 +315,31 @@ pub fn tls_config_with(private: &[CertificateDer<'static>]) -> Result<rustls::Cl
         .with_safe_default_protocol_versions()
         .map_err(|error| format!("can't set up TLS: {error}"))?;
     Ok(builder.with_root_certificates(roots).with_no_client_auth())
+}
+
+/// Why a certificate is not trusted.
+#[must_use]
+pub fn distrust(why: &CertificateError) -> String {
+    match why {
+        CertificateError::Expired | CertificateError::ExpiredContext { .. } => "it has expired".into(),
+        CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. } => "it is for another host name".into(),
+        CertificateError::UnknownIssuer => "its issuer is not trusted here".into(),
+        // The verifier's own error has no words for people, and its type is no one else's to name.
+        CertificateError::Other(inner) if format!("{inner:?}").contains("CaUsedAsEndEntity") => {
+            "it is an issuer's own, as self-signed ones are, and not one issued to a server".into()
+        }
+        other => shorten(&other.to_string()),
+    }
+}
+
+/// What TLS makes of a cause, where it is one of TLS. An `io::Error` speaks for what it holds, but does not name it as its cause.
+fn of_tls(cause: &(dyn std::error::Error + 'static)) -> Option<String> {
+    let held = || cause.downcast_ref::<std::io::Error>()?.get_ref()?.downcast_ref::<rustls::Error>();
+    match cause.downcast_ref::<rustls::Error>().or_else(held)? {
+        rustls::Error::InvalidCertificate(why) => Some(format!("its certificate can't be trusted: {}", distrust(why))),
+        rustls::Error::InvalidMessage(_) => Some("it does not speak TLS on this port".into()),
+        _ => None,
+    }
 }
 
 /// The last cause of an error: "connection refused" rather than "error sending request for url (…)".

@@ -116,3 +116,23 @@ async fn loopback_that_is_written_out_is_allowed_and_so_is_all_where_nothing_is_
     assert_eq!(post(&open.public_only(), &format!("http://localhost:{port}/x")).await.unwrap().status, 204);
     assert_eq!(came.load(Ordering::SeqCst), 3);
 }
+
+#[test]
+fn what_is_wrong_with_a_certificate_is_said_in_words() {
+    /// As the verifier's own error shows itself.
+    #[derive(Debug, thiserror::Error)]
+    #[error("CaUsedAsEndEntity")]
+    struct CaUsedAsEndEntity;
+    let check = |error: &rustls::Error, expected: &str| {
+        let held = std::io::Error::other(error.clone());
+        for cause in [error as &(dyn std::error::Error + 'static), &held] {
+            assert!(of_tls(cause).is_some_and(|said| said.contains(expected)), "{:?} should say {expected}", of_tls(cause));
+        }
+    };
+    check(&rustls::Error::InvalidCertificate(CertificateError::Expired), "can't be trusted: it has expired");
+    check(&rustls::Error::InvalidCertificate(CertificateError::NotValidForName), "it is for another host name");
+    let own = CertificateError::Other(rustls::OtherError(Arc::new(CaUsedAsEndEntity)));
+    check(&rustls::Error::InvalidCertificate(own), "self-signed");
+    check(&rustls::Error::InvalidMessage(rustls::InvalidMessage::InvalidContentType), "does not speak TLS");
+    assert_eq!(of_tls(&std::io::Error::other("reset")), None);
+}

@@ -13,6 +13,7 @@ use super::{
     server::MailServer,
     trouble::{Step, Trouble, broken},
 };
+use crate::http;
 
 /// A connection, encrypted or not.
 pub trait Stream: AsyncRead + AsyncWrite + Send + Unpin {}
@@ -53,10 +54,6 @@ pub async fn encrypted(stream: Box<dyn Stream>, server: &MailServer, tls: &Arc<C
 }
 
 fn distrust(why: &CertificateError) -> String {
-    match why {
-        CertificateError::Expired | CertificateError::ExpiredContext { .. } => "it has expired".into(),
-        CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. } => "it is for another host name".into(),
-        CertificateError::UnknownIssuer => "its issuer is not trusted here (`tls_ca` names a private one)".into(),
-        other => other.to_string(),
-    }
+    let hint = if *why == CertificateError::UnknownIssuer { " (`tls_ca` names a private one)" } else { "" };
+    http::distrust(why) + hint
 }
