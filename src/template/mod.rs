@@ -9,6 +9,7 @@ mod compile;
 mod engine;
 mod escape;
 mod files;
+mod headline;
 mod helpers;
 mod inline;
 mod part;

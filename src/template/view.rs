@@ -8,6 +8,7 @@ use serde_json::{Map, Value, json};
 
 use super::{
     escape::meaning,
+    headline::{headline, origin},
     helpers::{safe_url, truncate},
     part::{Landing, Part},
     summary,
@@ -27,6 +28,8 @@ const UNDELIVERED_CHARS: usize = 400;
 ///   duration profile category extension run`, with `type_label state_label category_label` and `state_phrase` ("failed", "is
 ///   still running") for people; times are RFC 3339 in UTC, `duration` is seconds (of a running job, its age)
 /// - `batches`: the jobs shown in lists of [`BATCH`], for channels that take text in pieces
+/// - `headline`: what became of which scan, in one line ("Scan failed: nightly sites", "3 scans: 2 failed, 1 stopped"), and `origin`: the
+///   tenant, or how many; null where there is no job, and the latter where not all jobs are at hand
 /// - `count` (all), `left_out` (all less those shown), `rolled_up`
 /// - `period`, `totals`, `digest`: null, but in a digest: see [`summary`]. Its lists name at most `shown` entries each, and `count`
 ///   is how many jobs ended
@@ -53,6 +56,8 @@ pub fn view(notification: &Notification, shown: usize, now: Timestamp, public_ur
         "rule": rule(&notification.rule),
         "severity": severity(notification),
         "job": notification.alerts.first().map_or(Value::Null, |alert| job(alert, now)),
+        "headline": headline(&notification.alerts, carried, &notification.rule.name),
+        "origin": origin(&notification.alerts, carried),
         "batches": batches,
         "jobs": jobs,
         "count": digest.map_or(carried, |digest| digest.totals.ended()),

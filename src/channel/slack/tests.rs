@@ -24,8 +24,8 @@ fn one() -> Notification {
 #[test]
 fn one_alert_reads_as_a_person_would_say_it() {
     let message = composed(&*slack(), &one(), &Wording::Configured);
-    assert_eq!(message["text"], "🔴 scan sharepoint sites failed after 32s (contoso)");
-    assert_eq!(message["blocks"][0]["text"]["text"], "🔴 scan sharepoint sites failed");
+    assert_eq!(message["text"], "🔴 Scan failed: scan sharepoint sites (contoso), after 32s");
+    assert_eq!(message["blocks"][0]["text"]["text"], "🔴 Scan failed: scan sharepoint sites");
     assert_eq!(message["attachments"][0]["color"], "#d1242f");
     let blocks = message["attachments"][0]["blocks"].as_array().unwrap();
     assert_eq!(blocks[0]["text"]["text"], "A scan failed, or finished with exceptions.");
@@ -40,7 +40,7 @@ fn one_alert_reads_as_a_person_would_say_it() {
             "*Started*\n<!date^1727330320^{date_short_pretty} {time}|2024-09-26 05:58 UTC>",
             "*Ended*\n<!date^1727330352^{date_short_pretty} {time}|2024-09-26 05:59 UTC>, 2m 28s ago",
             "*Severity*\nCritical",
-            "*Kind of scan*\nMicrosoft 365 scan · Microsoft 365",
+            "*Kind of scan*\nMicrosoft 365 scan",
         ]
     );
     assert_eq!(blocks[2]["text"]["text"], "*Job* `Scan20240926055840723067`");
@@ -56,12 +56,12 @@ fn a_roll_up_has_a_line_for_each_job_and_says_how_many_more() {
     let jobs = (0..23).map(|n| crate::domain::Job { id: format!("Scan-{n:03}"), ..job() }).collect();
     let roll_up = hostile::notification(NotificationKind::RollUp, &rule(), jobs, 177);
     let message = composed(&*slack(), &roll_up, &Wording::Configured);
-    assert_eq!(message["text"], "🔴 200 jobs: scan-failed");
+    assert_eq!(message["text"], "🔴 200 scans: scan-failed");
     let blocks = message["attachments"][0]["blocks"].as_array().unwrap();
     let lines: Vec<&str> = blocks[1..4].iter().flat_map(|block| block["text"]["text"].as_str().unwrap().lines()).collect();
     assert_eq!(lines.len(), 23);
     assert_eq!(lines[22], "• `scan sharepoint sites` failed after 32s, 2m 28s ago · `contoso` · `Scan-022`");
-    assert_eq!(blocks[4]["text"]["text"], "…and 177 more: `jobrelay alerts`");
+    assert_eq!(blocks[4]["text"]["text"], "…and 177 more: `jobrelay alerts --rule scan-failed`");
 }
 
 #[test]
@@ -85,10 +85,10 @@ fn a_running_job_and_one_without_times_read_well_too() {
     let timeless = crate::domain::Job { started: None, finished: None, kind: None, category: None, ..job() };
     let message = |job| composed(&*slack(), &hostile::notification(NotificationKind::Alert, &rule(), vec![job], 0), &Wording::Configured);
     let said = message(running);
-    assert_eq!(said["text"], "🔴 scan sharepoint sites is still running for 3m (contoso)");
+    assert_eq!(said["text"], "🔴 Scan still running: scan sharepoint sites (contoso), for 3m");
     assert!(said.to_string().contains("*Duration*\\n3m so far") && !said.to_string().contains("*Ended*"), "{said}");
     let said = message(timeless);
-    assert_eq!(said["text"], "🔴 scan sharepoint sites failed (contoso)");
+    assert_eq!(said["text"], "🔴 Scan failed: scan sharepoint sites (contoso)");
     assert!(said.to_string().contains("*Started*\\nnot known"), "{said}");
 }
 

@@ -152,7 +152,7 @@ fn an_alert_says_what_a_person_needs() {
     for said in [
         "CRITICAL",
         "scan-failed",
-        "Failed: scan sharepoint sites",
+        "Scan failed: scan sharepoint sites",
         "A scan failed.",
         "contoso",
         "Microsoft 365",
@@ -265,7 +265,7 @@ fn a_roll_up_names_whole_jobs_and_counts_the_rest() {
     let (mut plain, mut markdown) = (Vec::new(), Vec::new());
     texts(&message, &mut plain, &mut markdown);
     assert!(plain.iter().all(|text| !text.contains('\\')), "nothing is escaped for Markdown where none is read: {plain:?}");
-    assert!(json.contains("5000 jobs") && json.contains("jobrelay alerts --rule scan-failed"));
+    assert!(json.contains("5000 scans") && json.contains("jobrelay alerts --rule scan-failed"));
 }
 
 #[test]

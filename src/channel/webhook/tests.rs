@@ -40,6 +40,7 @@ fn the_body_is_the_jobs_as_data() {
                     "severity": "critical",
                     "labels": { "runbook": "https://wiki.contoso.example/scans?a=1&b=2|3" }
                 },
+                "title": "5 scans: scan-failed",
                 "count": 5,
                 "left_out": 4,
                 "jobs": [{
