@@ -45,7 +45,7 @@ fn job(account: &Account, line: &mut impl FnMut(String)) {
     let job = &account.job;
     let mut row = |name: &str, value: String| line(format!("{name:<11}{value}"));
     row("job", format!("{}, of the source {}, run {}", job.id, job.source, account.run));
-    row("profile", job.profile.clone());
+    row("profile", if job.profile.is_empty() { "no name".to_owned() } else { job.profile.clone() });
     let or_none = |value: &Option<String>| value.clone().unwrap_or_else(|| "none".to_owned());
     row("type", format!("{}, category {}", or_none(&job.kind), or_none(&job.category)));
     row("state", job.state.clone());

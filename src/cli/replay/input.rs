@@ -35,6 +35,8 @@ pub struct Input {
     pub unreadable: u64,
     /// Whether the last response names a next page, which is not in the input then.
     pub goes_on: bool,
+    /// Whether a job did not say whose it is, and was taken for [`Whose::Silent`]'s.
+    pub presumed: bool,
 }
 
 /// Whose jobs those are that don't say it themselves.
@@ -44,8 +46,6 @@ pub enum Whose<'n> {
     All(&'n Name),
     /// Jobs that don't say are this one's.
     Silent(&'n Name),
-    /// It can't be told; why.
-    Unknown(&'n str),
 }
 
 /// Reads one input to its end. `name` is what its faults call it; `progress` hears now and then how many rows there are.
@@ -187,21 +187,24 @@ impl Reader<'_, '_> {
     }
 
     /// A row as the vendor's API gives it.
-    fn vendors(&self, raw: &RawValue) -> Result<Sighting, String> {
-        let source = match self.whose {
-            Whose::All(name) | Whose::Silent(name) => name,
-            Whose::Unknown(why) => return Err(why.to_owned()),
-        };
-        let job = read_row(raw, source).map_err(|bad| bad.why)?;
+    fn vendors(&mut self, raw: &RawValue) -> Result<Sighting, String> {
+        let source = self.unsaid();
+        let job = read_row(raw, &source).map_err(|bad| bad.why)?;
         Ok(Sighting { job, run: None })
+    }
+
+    /// Whose a row is that does not say it.
+    fn unsaid(&mut self) -> Name {
+        let (Whose::All(name) | Whose::Silent(name)) = self.whose;
+        self.input.presumed |= matches!(self.whose, Whose::Silent(_));
+        name.clone()
     }
 
     /// A row as `jobs --format json` prints it.
     fn view(&mut self, raw: &str) -> Result<Sighting, String> {
         let row: View = serde_json::from_str(raw).map_err(|error| words(&error))?;
         let source = match (self.whose, row.source) {
-            (Whose::All(name), _) | (Whose::Silent(name), None) => name.clone(),
-            (Whose::Unknown(why), None) => return Err(why.to_owned()),
+            (Whose::All(_), _) | (_, None) => self.unsaid(),
             (_, Some(said)) => self.names.entry(said).or_insert_with_key(|said| Name::from(said.as_str())).clone(),
         };
         if row.id.trim().is_empty() || row.id.contains(char::is_control) {
@@ -318,7 +321,7 @@ mod tests {
     }
 
     #[test]
-    fn a_name_given_counts_for_every_job_and_one_that_can_t_be_told_costs_only_those_that_need_it() {
+    fn a_name_given_counts_for_every_job_and_one_presumed_for_those_that_need_it() {
         let text = format!("[{ROW}, {{\"source\":\"fabrikam\",\"id\":\"b\",\"state\":\"failed\"}}]");
         let read = |whose: Whose<'_>| {
             let mut input = Input::default();
@@ -329,8 +332,7 @@ mod tests {
         let sources = |input: &Input| input.sightings.iter().map(|s| s.job.source.to_string()).collect::<Vec<_>>();
         assert_eq!(sources(&read(Whose::All(&acme))), ["acme", "acme"]);
         assert_eq!(sources(&read(Whose::Silent(&acme))), ["acme", "fabrikam"]);
-        let unknown = read(Whose::Unknown("whose is it?"));
-        assert_eq!((sources(&unknown), unknown.faults), (vec!["fabrikam".to_owned()], vec!["in.json:1:2: whose is it?".to_owned()]));
+        assert!(read(Whose::Silent(&acme)).presumed && !read(Whose::All(&acme)).presumed);
     }
 
     #[test]

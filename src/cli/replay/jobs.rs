@@ -38,6 +38,8 @@ const CHUNK: u32 = 10_000;
 /// A saved list may come from a machine whose clock is ahead of this one's. A time further ahead than this is none: `9999-12-31`
 /// is how some programs write that they know none.
 const AHEAD_MOST: SignedDuration = SignedDuration::from_hours(366 * 24);
+/// What the source of saved jobs is called where the config has none.
+const NO_SOURCE: &str = "unknown";
 /// How far back a profile's past is kept from before the period: no condition looks further.
 const PAST_MOST: usize = crate::rules::PAST_MOST as usize;
 
@@ -118,12 +120,8 @@ impl Wanted<'_> {
     /// # Errors
     /// In one line, with the file and the place.
     pub fn saved(&self, paths: &[PathBuf], source: Option<&Name>, progress: &mut Progress) -> Result<Jobs, String> {
-        let unknown = "whose job this is can't be told, for the config has several sources: name one with --source";
-        let whose = match (source, self.sources) {
-            (Some(name), _) => Whose::All(name),
-            (None, [only]) => Whose::Silent(only),
-            (None, _) => Whose::Unknown(unknown),
-        };
+        let first = self.sources.first().cloned().unwrap_or_else(|| Name::from(NO_SOURCE));
+        let whose = source.map_or(Whose::Silent(&first), Whose::All);
         let mut input = Input::default();
         for path in paths {
             let name = path.display().to_string();
@@ -141,6 +139,11 @@ impl Wanted<'_> {
             return Err("no row of the input can be read".into());
         }
         let mut notes = Vec::new();
+        if input.presumed && self.sources.len() > 1 {
+            notes.push(format!(
+                "the input does not say whose jobs these are: they are taken for those of `{first}`; --source names another"
+            ));
+        }
         if input.goes_on {
             notes.push("the last response names a next page: what is older is not in the input".to_owned());
         }

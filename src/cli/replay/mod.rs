@@ -74,7 +74,7 @@ pub struct Args {
     #[arg(long, value_name = "FILE", num_args = 1..)]
     input: Vec<PathBuf>,
 
-    /// Over this source's list, read now, whole, and not stored; with --input, whose jobs those are
+    /// Over this source's list, read now, whole, and not stored; with --input, whose jobs those are [default there: the first]
     #[arg(long, value_name = "NAME")]
     source: Option<String>,
 
