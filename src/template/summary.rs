@@ -1,12 +1,15 @@
 //! What templates see of a digest. Beside the facts there are sentences about them in `says`, free of any text from outside, so
 //! that every channel says the same.
 
+mod words;
+
 use std::time::Duration;
 
 use jiff::{Timestamp, fmt::strtime, tz::TimeZone};
 use serde_json::{Value, json};
 
 use crate::domain::{Category, Coverage, Day, Digest, Failing, Listed, Slow, State, Tenant, Totals, format_duration};
+use words::{late_note, nothing_failed, plural, title};
 
 /// The address under which a digest's mail finds its picture: mail that names it is sent with one.
 pub const PICTURE: &str = "cid:picture@jobrelay";
@@ -47,7 +50,7 @@ fn states(totals: &Totals) -> Value {
 
 /// `digest`, whose lists hold at most `shown` entries each; `…_left_out` is how many they do not:
 ///
-/// - `name title well late_note part several`
+/// - `name title nothing_failed well late_note part several`
 /// - `failing` (the worst first): `source profile ended failed finished_with_exception still streak streak_more last_good
 ///   last_failed says`; with several sources in the order of those, with `new_source` and `source_says` on the first of each and
 ///   `source_left_out` on its last
@@ -71,9 +74,10 @@ pub(super) fn digest(digest: &Digest, shown: usize) -> Value {
     let quiet: Vec<&String> = digest.quiet.first.iter().take(shown).collect();
     json!({
         "name": digest.name,
-        "title": title(&digest.totals, &digest.coverage),
+        "title": title(&digest.totals, &digest.coverage, digest.tenants.count()),
+        "nothing_failed": nothing_failed(&digest.coverage),
         "well": digest.totals.bad() == 0 && digest.coverage.missed == 0,
-        "late_note": digest.due.filter(|_| digest.late).map(|due| late_note(digest, due)),
+        "late_note": digest.due.filter(|_| digest.late).map(|due| late_note(&time(digest, due), &time(digest, digest.until))),
         "part": digest.part,
         "several": digest.several,
         "failing": failing,
@@ -105,51 +109,10 @@ fn list<T>(listed: &Listed<T>, shown: usize, one: impl Fn(&T) -> Value) -> (Vec<
     (values, left_out)
 }
 
-fn title(totals: &Totals, coverage: &Coverage) -> String {
-    let said = of_jobs(totals);
-    match coverage.unread().count() {
-        0 => said,
-        _ if coverage.polls == 0 && totals.ended() == 0 => "No scan could be seen".into(),
-        1 if coverage.sources == 1 => said,
-        1 => format!("{said}; 1 of {} sources was not read", coverage.sources),
-        unread => format!("{said}; {unread} of {} sources were not read", coverage.sources),
-    }
-}
-
-fn of_jobs(totals: &Totals) -> String {
-    let (ended, scans) = (totals.ended(), plural(totals.ended()));
-    match () {
-        () if ended == 0 => "No scan ended".into(),
-        () if totals.failed > 0 && totals.finished_with_exception > 0 => {
-            format!("{} of {ended} {scans} failed, {} finished with exceptions", totals.failed, totals.finished_with_exception)
-        }
-        () if totals.failed > 0 => format!("{} of {ended} {scans} failed", totals.failed),
-        () if totals.finished_with_exception > 0 => {
-            format!("{} of {ended} {scans} finished with exceptions", totals.finished_with_exception)
-        }
-        () if totals.finished == ended && ended > 1 => format!("All {ended} scans finished"),
-        () if totals.finished == ended => "The one scan finished".into(),
-        () => format!("No scan failed; {} of {ended} finished", totals.finished),
-    }
-}
-
-const fn plural(count: u64) -> &'static str {
-    if count == 1 { "scan" } else { "scans" }
-}
-
 /// A time in the digest's zone.
 fn time(digest: &Digest, at: Timestamp) -> String {
     let zone = TimeZone::get(&digest.zone).unwrap_or(TimeZone::UTC);
     strtime::format(TIME, &at.to_zoned(zone)).unwrap_or_else(|_| at.to_string())
-}
-
-/// What is said of one that is late.
-fn late_note(digest: &Digest, due: Timestamp) -> String {
-    let (due, sent) = (time(digest, due), time(digest, digest.until));
-    if due == sent {
-        return "It stands for those missed before it as well.".to_owned();
-    }
-    format!("Sent late: it was due on {due}.")
 }
 
 /// The rows of what failed, and how many profiles they leave out.
@@ -328,7 +291,7 @@ fn picture_says(digest: &Digest) -> String {
 fn coverage(digest: &Digest, shown: usize) -> Value {
     let coverage = &digest.coverage;
     let troubled = list(&coverage.troubled, shown, |one| {
-        let last = one.last.map_or_else(|| "never polled".into(), |last| format!("last polled {}", time(digest, last)));
+        let last = one.last.map_or_else(|| "never polled".into(), |last| format!("last tried {}", time(digest, last)));
         let says = format!("{} made, {} missed, {last}", one.polls, one.missed);
         json!({ "source": one.source, "polls": one.polls, "missed": one.missed, "last": one.last, "says": says })
     });
@@ -368,21 +331,9 @@ fn coverage_says(coverage: &Coverage) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::domain::SourceCoverage;
 
     #[test]
-    fn a_source_that_was_not_read_stands_in_the_title() {
-        let titled = |finished: u64, polls: u64, sources: u64, unread: usize| {
-            let one = SourceCoverage { source: "contoso".into(), polls: 0, missed: 9, last: None };
-            let troubled = Listed::of(vec![one; unread], 50);
-            let totals = Totals { finished, ..Totals::default() };
-            title(&totals, &Coverage { polls, sources, troubled, ..Coverage::default() })
-        };
-        assert_eq!(titled(5, 60, 3, 0), "All 5 scans finished");
-        assert_eq!(titled(5, 60, 3, 1), "All 5 scans finished; 1 of 3 sources was not read");
-        assert_eq!(titled(0, 30, 3, 2), "No scan ended; 2 of 3 sources were not read");
-        assert_eq!(titled(0, 0, 3, 3), "No scan could be seen");
-        assert_eq!(titled(0, 0, 1, 1), "No scan could be seen");
+    fn one_poll_is_one_poll() {
         let one = Coverage { polls: 1, sources: 1, jobs: 2, ..Coverage::default() };
         assert_eq!(coverage_says(&one), "1 poll made, none missed; 2 scans seen to end, 0 running");
     }
