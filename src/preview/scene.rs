@@ -132,7 +132,7 @@ fn missing(like: &Notice) -> Notice {
         topic: "missing nightly-scan contoso".into(),
         title: "No scan of \"nightly *\" has finished in time at contoso".into(),
         text:
-            "One was expected by 2024-09-26 05:43 UTC (every 1d, 30m grace). The last one, \"nightly sites\", ended 2024-09-25 05:13 UTC."
+            "One was expected by 2024-09-26 05:43 UTC (every 1d, 30m grace). The last one, \"nightly sites\", ended 2024-09-25 05:13 UTC. None runs now: see whether its schedule is on."
                 .into(),
         ..like.clone()
     }

@@ -21,4 +21,4 @@ pub use lists::{AlertFilter, AlertRow, DeliveryFilter, JobFilter, JobRow};
 pub use past::{LaterQuery, Moment, PastQuery, Unjudged};
 pub use story::{Message, Raised, Sought, Stage, Stories, Story, Way};
 pub use tellings::Tellings;
-pub use watches::{LastEnd, RuleNotice, WatchChange, WatchRow, Watches};
+pub use watches::{LastEnd, RuleNotice, RunningJob, WatchChange, WatchRow, Watches};

@@ -36,6 +36,17 @@ pub struct LastEnd {
     pub id: String,
 }
 
+/// A job that runs.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RunningJob {
+    /// Its profile's name.
+    pub profile: String,
+    /// When it started.
+    pub started: Option<Timestamp>,
+    /// Its id.
+    pub id: String,
+}
+
 /// A notice of a rule's.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RuleNotice {
@@ -79,4 +90,7 @@ pub trait Watches: Send + Sync {
 
     /// The newest end of each scan profile of a source, in the order of their names.
     async fn last_ends(&self, source: &Name) -> Result<Vec<LastEnd>, StoreError>;
+
+    /// A source's jobs that run, the last to start first; of very many, those.
+    async fn running(&self, source: &Name) -> Result<Vec<RunningJob>, StoreError>;
 }

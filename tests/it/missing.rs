@@ -106,9 +106,13 @@ async fn a_scan_that_does_not_come_is_told_once_and_so_is_the_one_that_comes_ove
     assert_eq!((&over["data"]["topic"], &over["data"]["over"]), (&data["topic"], &json!(true)));
     assert_eq!(over["data"]["since"], data["since"]);
     assert!(over["data"]["text"].as_str().unwrap().contains("Its job is Scan-4."), "{over}");
-    // And then the next gap.
+    // And then the next gap, while the next one runs too long to come in time.
+    assert!(data["text"].as_str().unwrap().ends_with(" None runs now: see whether its schedule is on."), "{told}");
+    world.upstream.put(job("Scan-6", "nightly sites", 1, 10, None));
     world.told(3).await;
     assert_eq!(world.titles()[2], world.titles()[0]);
+    let text = world.notices()[2]["data"]["text"].as_str().unwrap().to_owned();
+    assert!(text.contains(" One runs still: \"nightly sites\" since 2") && text.ends_with(", Scan-6."), "{text}");
     // A notice is a delivery of its rule, and no alert.
     world.recorded(3).await;
     let deliveries = world.home.json(&["deliveries", "--format", "json"]);

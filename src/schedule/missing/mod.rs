@@ -18,7 +18,7 @@ use crate::{
     failpoint::{self, Point},
     health::{Health, Reading},
     rules::RuleSet,
-    store::{LastEnd, StoreError, WatchRow, Watches},
+    store::{LastEnd, RunningJob, StoreError, WatchRow, Watches},
     wake::Wake,
 };
 use plan::{Facts, Gathering, Newest, newest, plan};
@@ -49,6 +49,7 @@ struct Memory {
     rows: Option<Vec<WatchRow>>,
     ends: BTreeMap<Name, Vec<LastEnd>>,
     newest: BTreeMap<Name, Newest>,
+    running: BTreeMap<Name, Vec<RunningJob>>,
     /// How many readings of a source's list `ends` knows of.
     readings: BTreeMap<Name, u64>,
     gathering: Gathering,
@@ -99,6 +100,7 @@ impl MissingJobs {
             sources: &self.sources,
             rows: &rows,
             newest: &memory.newest,
+            running: &memory.running,
             readings: &readings,
             now: self.clock.now(),
         };
@@ -119,7 +121,7 @@ impl MissingJobs {
         Ok(plan.next)
     }
 
-    /// The newest ends of the sources whose lists were read since they were last asked for.
+    /// The newest ends, and what runs, of the sources whose lists were read since they were last asked for.
     async fn recall(&self, readings: &BTreeMap<Name, Reading>, memory: &mut Memory) -> Result<(), StoreError> {
         for source in &self.sources {
             let read = readings.get(source).map_or(0, |reading| reading.readings);
@@ -129,6 +131,7 @@ impl MissingJobs {
                     memory.newest.insert(source.clone(), newest(self.rules.rules(), &ends));
                     memory.ends.insert(source.clone(), ends);
                 }
+                memory.running.insert(source.clone(), self.store.running(source).await?);
                 memory.readings.insert(source.clone(), read);
             }
         }

@@ -13,7 +13,7 @@ use crate::{
     domain::{Name, Told},
     health::Reading,
     rules::{Missing, Rule, Standing, Watch},
-    store::{LastEnd, WatchChange, WatchRow},
+    store::{LastEnd, RunningJob, WatchChange, WatchRow},
 };
 
 /// A notice that several sources may share is put off for so long while others of its rule are due as well and yet to be read:
@@ -47,6 +47,8 @@ pub struct Facts<'f> {
     pub rows: &'f [WatchRow],
     /// The newest end that each rule waits for, by source; see [`newest`].
     pub newest: &'f BTreeMap<Name, Newest>,
+    /// What runs, by source.
+    pub running: &'f BTreeMap<Name, Vec<RunningJob>>,
     /// How far each list is known.
     pub readings: &'f BTreeMap<Name, Reading>,
     /// The present.
@@ -81,6 +83,8 @@ pub struct Event {
     pub place: Option<Name>,
     /// Since when the source can't be read, if so.
     pub dark: Option<Timestamp>,
+    /// The last of those that started and run still.
+    pub running: Option<RunningJob>,
 }
 
 /// Since when each rule's notices are put off for others; forgotten by a restart, which costs a minute.
@@ -173,6 +177,11 @@ impl OfRule<'_> {
         if those.is_empty() { vec![None] } else { those }
     }
 
+    fn running(&self, source: Option<&Name>) -> Option<RunningJob> {
+        let all = self.of(source).filter_map(|source| self.facts.running.get(source)).flatten();
+        all.filter(|job| self.missing.awaits(&job.profile)).max_by_key(|job| job.started).cloned()
+    }
+
     fn newest(&self, source: &Name) -> Option<&LastEnd> {
         self.facts.newest.get(source)?.get(&self.rule.name)
     }
@@ -246,6 +255,7 @@ impl OfRule<'_> {
                 job: job.clone(),
                 place: place.clone().or_else(|| row.source.clone()),
                 dark,
+                running: self.running(row.source.as_ref()),
             });
             row.told = told;
         }

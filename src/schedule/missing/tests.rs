@@ -195,7 +195,7 @@ async fn a_gap_is_told_once_and_once_when_it_is_over_whatever_restarts_lie_betwe
     assert_eq!((&*over.topic, over.severity.name(), over.over, over.since), ("missing nightly contoso", "info", true, Some(at(115))));
     assert_eq!(
         begins.text,
-        "One was expected by 2027-01-15 08:01:55 UTC (every 1m 40s, 10s grace). The last one, \"Nightly sites\", ended 2027-01-15 08:00:05 UTC."
+        "One was expected by 2027-01-15 08:01:55 UTC (every 1m 40s, 10s grace). The last one, \"Nightly sites\", ended 2027-01-15 08:00:05 UTC. None runs now: see whether its schedule is on."
     );
     assert!(over.text.ends_with("Its job is Scan-4."), "{}", over.text);
     assert_eq!(told[0].rule.name, "nightly");

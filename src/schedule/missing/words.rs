@@ -95,9 +95,14 @@ impl Teller<'_> {
                 format!("It ended {}; one was expected by {} ({}).{why}{id}", self.time(came), self.time(due), self.terms())
             }
             Standing::Missing { due } if matches!(event.before, Told::CannotTell(_)) => {
-                format!("{} The source can be read again, and no such scan is in its list. {}", expected(due), self.last(event))
+                format!(
+                    "{} The source can be read again, and no such scan is in its list. {} {}",
+                    expected(due),
+                    self.last(event),
+                    self.running(event)
+                )
             }
-            _ => format!("{} {}", due(event).map(expected).unwrap_or_default(), self.last(event)),
+            _ => format!("{} {} {}", due(event).map(expected).unwrap_or_default(), self.last(event), self.running(event)),
         }
     }
 
@@ -108,6 +113,13 @@ impl Teller<'_> {
             (Some(last), None) => format!("The last one ended {}.", self.time(last)),
             (None, _) => format!("None has come since it is watched for, {}.", self.time(event.began)),
         }
+    }
+
+    /// What is known of one that runs: where none does, someone may have to see to its schedule.
+    fn running(&self, event: &Event) -> String {
+        let Some(job) = &event.running else { return "None runs now: see whether its schedule is on.".to_owned() };
+        let since = job.started.map(|started| format!(" since {}", self.time(started))).unwrap_or_default();
+        format!("One runs still: \"{}\"{since}, {}.", job.profile, job.id)
     }
 
     fn shared_title(&self, events: &[&Event]) -> String {
@@ -129,7 +141,11 @@ impl Teller<'_> {
                 }
                 _ => {
                     let last = event.last.map_or_else(|| "none yet".to_owned(), |last| self.time(last));
-                    format!("{source} (due {}, last {last})", due(event).map(|due| self.time(due)).unwrap_or_default())
+                    let running = match (&event.running, event.standing) {
+                        (Some(_), Standing::Missing { .. }) => ", one runs still",
+                        _ => "",
+                    };
+                    format!("{source} (due {}, last {last}{running})", due(event).map(|due| self.time(due)).unwrap_or_default())
                 }
             }
         };

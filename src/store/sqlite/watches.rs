@@ -14,8 +14,11 @@ use super::{
 use crate::{
     domain::{Name, NotificationKind, State, Told},
     failpoint::{self, Point},
-    store::{LastEnd, RuleNotice, StoreError, WatchChange, WatchRow, Watches},
+    store::{LastEnd, RuleNotice, RunningJob, StoreError, WatchChange, WatchRow, Watches},
 };
+
+/// So many of a source's running jobs are looked at.
+const RUNNING_MOST: u32 = 1_000;
 
 #[async_trait]
 impl Watches for Sqlite {
@@ -30,6 +33,11 @@ impl Watches for Sqlite {
     async fn last_ends(&self, source: &Name) -> Result<Vec<LastEnd>, StoreError> {
         let source = source.clone();
         self.readers.read(move |db| last_ends(db, &source)).await
+    }
+
+    async fn running(&self, source: &Name) -> Result<Vec<RunningJob>, StoreError> {
+        let source = source.clone();
+        self.readers.read(move |db| running(db, &source)).await
     }
 }
 
@@ -111,6 +119,14 @@ fn tell(tx: &mut Tx<'_>, RuleNotice { about, facts, notice, channels }: &RuleNot
             ])?;
     }
     Ok(())
+}
+
+fn running(db: &Connection, source: &Name) -> rusqlite::Result<Vec<RunningJob>> {
+    db.prepare_cached("SELECT profile, started, id FROM job WHERE source = ?1 AND ended = 0 AND state = ?2 ORDER BY started DESC LIMIT ?3")?
+        .query_map(params![source.as_str(), State::Running.code(), RUNNING_MOST], |row| {
+            Ok(RunningJob { profile: row.get(0)?, started: row.get::<_, Option<i64>>(1)?.map(time), id: row.get(2)? })
+        })?
+        .collect()
 }
 
 /// Steps from profile to profile through the indices: what it costs depends on the profiles, not on the jobs.
@@ -201,8 +217,11 @@ mod tests {
             unreadable: Vec::new(),
         };
         store.take_in(intake).await.unwrap();
-        // What is given up on has no end.
+        let running = RunningJob { profile: "a".into(), started: Some(at(50)), id: "Scan-3".into() };
+        assert_eq!(store.running(&"contoso".into()).await.unwrap(), [running]);
+        // What is given up on has no end, and runs no more.
         store.give_up_on(&"contoso".into(), vec!["Scan-3".into()]).await.unwrap();
+        assert_eq!(store.running(&"contoso".into()).await.unwrap(), []);
         let ends = store.last_ends(&"contoso".into()).await.unwrap();
         let ends: Vec<(&str, i64, &str)> =
             ends.iter().map(|end| (end.profile.as_str(), end.at.as_second() - at(0).as_second(), end.id.as_str())).collect();
