@@ -67,6 +67,10 @@ points! {
     RollUpWritten = "roll-up-written";
     /// A roll-up is on disk, and nobody has been told.
     RollUpCommitted = "roll-up-committed";
+    /// A part of a backlog is folded into a roll-up, which is written and not committed.
+    BacklogWritten = "backlog-written";
+    /// Such a roll-up is on disk, and nobody has been told.
+    BacklogFolded = "backlog-folded";
     /// A digest is due, and nothing of it is done.
     DigestDue = "digest-due";
     /// A digest's period is closed, and what it says is not reckoned.

@@ -126,6 +126,12 @@ pub trait Channel: Send + Sync {
     /// not happen for any notification.
     fn compose(&self, notification: &Notification, wording: &Wording, now: Timestamp) -> Result<Payload, String>;
 
+    /// How many of a roll-up's alerts its message names, from the first on, where it is in the built-in words and people read it; none
+    /// where what is for this channel is told one by one, however much waits: a machine reads it, or the words are the user's own.
+    fn names(&self, _notification: &Notification, _now: Timestamp) -> Option<usize> {
+        None
+    }
+
     /// Whether [`Wording::Configured`] puts this notification into words of the user's own, so that a refusal may lie in them.
     fn is_customised(&self, notification: &Notification) -> bool;
 

@@ -37,6 +37,17 @@ pub fn fit<T>(jobs: usize, mut write: impl FnMut(usize) -> Result<Attempt<T>, St
     best.ok_or(why)
 }
 
+/// How many of `jobs` jobs [`fit`] names; none where the writing fails or not even one finds room.
+pub fn names<T>(jobs: usize, mut write: impl FnMut(usize) -> Result<Attempt<T>, String>) -> Option<usize> {
+    let count = |shown| {
+        Ok(match write(shown)? {
+            Attempt::Fits(_) => Attempt::Fits(shown),
+            Attempt::TooLarge(why) => Attempt::TooLarge(why),
+        })
+    };
+    fit(jobs, count).ok().filter(|named| *named > 0)
+}
+
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;

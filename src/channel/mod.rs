@@ -14,7 +14,7 @@ mod webhook;
 mod words;
 
 pub use contract::{Channel, Common, Envelope, Kind, Payload, Rate, Settings, Tools, Wording};
-pub use fit::{Attempt, fit};
+pub use fit::{Attempt, fit, names};
 pub use picture::picture;
 
 /// Every kind of channel. A new one is a file of its own, its line here, and its templates.

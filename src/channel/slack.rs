@@ -15,7 +15,7 @@ use serde_json::{Value, json};
 use super::{
     Attempt, Channel, Common, Envelope, Kind, Payload, Rate, Settings, Tools, Wording,
     address::{Address, KEYS},
-    fit,
+    fit, names,
     post::post,
     words,
 };
@@ -123,6 +123,13 @@ impl Channel for Slack {
 
     fn compose(&self, notification: &Notification, wording: &Wording, now: Timestamp) -> Result<Payload, String> {
         fit(notification.entries(), |shown| self.write(notification, shown, wording, now)).map(Payload::Json)
+    }
+
+    fn names(&self, notification: &Notification, now: Timestamp) -> Option<usize> {
+        if self.is_customised(notification) {
+            return None;
+        }
+        names(notification.alerts.len(), |shown| self.write(notification, shown, &Wording::Configured, now))
     }
 
     fn is_customised(&self, notification: &Notification) -> bool {

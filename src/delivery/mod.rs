@@ -3,10 +3,11 @@
 //! A channel is told things one after the other, in the order in which they were made. A message is settled before the next
 //! one is sent: whenever the process dies, at most one message a channel has been taken and not been recorded.
 //!
-//! The order is also what a fresh alert waits by when a channel comes back: no lane leads past a backlog. What keeps a backlog
-//! short is the rules' limits, whose roll-ups take one place in the line for any number of alerts.
+//! The order is also what a fresh alert waits by when a channel comes back: no lane leads past a backlog. What keeps it short is
+//! that a backlog is told in roll-ups (`backlog.rs`), each in the place of the oldest it carries.
 
 mod attempt;
+mod backlog;
 mod backoff;
 mod breaker;
 mod decide;
@@ -27,10 +28,11 @@ use crate::{
     store::{Claim, Line, Overdue, Store, StoreError},
     wake::Wake,
 };
+use backlog::Behind;
 use breaker::{Breaker, Gate, Moment};
 use pace::Pace;
 
-/// How many notifications are claimed at once.
+/// How many notifications are claimed at once, at most.
 const CLAIM: u32 = 64;
 /// How long a loop sleeps at most before it looks again: other programs (`deliveries retry`) can't ring its bell.
 const LOOK_AGAIN: Duration = Duration::from_secs(5);
@@ -71,6 +73,10 @@ struct Standing {
     pace: Pace,
     /// Recipients with trouble of their own.
     resting: HashMap<String, Rest>,
+    /// Whether the last claim got all it asked for: there may be more.
+    deep: bool,
+    /// The backlog that is being told, if one is.
+    behind: Option<Behind>,
     /// When it is next to be looked whether messages have waited too long.
     count_at: Instant,
 }
@@ -108,6 +114,8 @@ impl Courier {
             breaker: Breaker::recalled(&self.line, self.give_up_after, moment, |wait| self.clock.passes_in(wait)),
             pace: Pace::new(self.rate, ago),
             resting: HashMap::new(),
+            deep: false,
+            behind: None,
             count_at: moment.at,
         };
         let bell = self.wake.bell(&self.name);
@@ -147,8 +155,11 @@ impl Courier {
             Gate::Open => moment.now,
             Gate::Probe(as_of) => as_of,
         };
+        let most = self.fold(standing, moment).await?;
         failpoint::pass(Point::Claiming);
-        let batch = match self.store.claim(&self.name, as_of, CLAIM).await? {
+        let claim = self.store.claim(&self.name, as_of, most).await?;
+        standing.deep = matches!(&claim, Claim::Ready(batch) if batch.len() >= most as usize);
+        let batch = match claim {
             Claim::Ready(batch) => batch,
             Claim::NotBefore(due) => {
                 let left = Duration::try_from(due.duration_since(moment.now)).unwrap_or_default();

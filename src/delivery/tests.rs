@@ -1,6 +1,8 @@
 //! A channel's loop through weeks of virtual time, with a store in memory and a channel that answers as told.
 
+pub mod real;
 mod shelf;
+mod stubs;
 
 use std::{
     sync::{

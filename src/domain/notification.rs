@@ -15,7 +15,7 @@ pub enum NotificationKind {
     Alert,
     /// Alerts of a rule that came together and are alike.
     Group,
-    /// The alerts a rule's limit held back.
+    /// The alerts a rule's limit held back, or that waited for a channel that was behind.
     RollUp,
     /// A message about the watch itself.
     Notice,
@@ -113,6 +113,8 @@ pub struct Notification {
     pub undelivered: Option<Undelivered>,
     /// How many it carries in all.
     pub total: u64,
+    /// Whether it is a roll-up because what waited for the channel was too much to be told one by one.
+    pub backlog: bool,
     /// When it was made.
     pub created: Timestamp,
     /// Attempts already made.
@@ -140,6 +142,7 @@ impl Notification {
             digest: None,
             undelivered: None,
             total,
+            backlog: false,
             created,
             attempts: 0,
             waited: Duration::ZERO,

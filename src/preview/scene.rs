@@ -71,12 +71,14 @@ fn of_alerts() -> Vec<Scene> {
     };
     let named = |n: usize| Job { profile: HOSTILE[n % HOSTILE.len()].into(), id: format!("{}-{n}", HOSTILE[n % HOSTILE.len()]), ..job(n) };
     let one = Job { profile: HOSTILE.join(" ").repeat(20), source: Name::from(HOSTILE[1]), id: HOSTILE[3].into(), ..job(0) };
+    let waited = Notification { backlog: true, ..alerts(NotificationKind::RollUp, &rule(), (0..5).map(job).collect()) };
     let refused = Undelivered { channel: Name::from("scans"), answer: "HTTP 410 Gone: channel_is_archived".into() };
     let stand_in = Notification { undelivered: Some(refused), ..alerts(NotificationKind::Alert, &rule(), vec![job(0)]) };
     vec![
         scene("One job", "one", alerts(NotificationKind::Alert, &rule(), vec![job(0)])),
         scene("A roll-up of five", "five", alerts(NotificationKind::RollUp, &rule(), (0..5).map(job).collect())),
         scene("A roll-up of 200", "many", alerts(NotificationKind::RollUp, &rule(), (0..MANY).map(job).collect())),
+        scene("A roll-up of five that waited for the channel", "waited", waited),
         scene("One job, for a channel that refuses it", "stand-in", stand_in),
         scene("A job with a hostile name", "hostile-one", alerts(NotificationKind::Alert, &hostile, vec![one])),
         scene("Hostile names", "hostile", alerts(NotificationKind::RollUp, &hostile, (0..HOSTILE.len()).map(named).collect())),

@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, sync::Arc, time::Duration};
 use async_trait::async_trait;
 use jiff::Timestamp;
 
-use super::{AlertFilter, AlertRow, DeliveryFilter, DigestStore, JobFilter, JobRow, LaterQuery, PastQuery, Unjudged};
+use super::{AlertFilter, AlertRow, Backlogs, DeliveryFilter, DigestStore, JobFilter, JobRow, LaterQuery, PastQuery, Unjudged};
 use crate::domain::{Delivery, Ending, Job, Name, Notice, Notification, RuleFacts, State, TargetEnd};
 
 /// Why the store did not do as asked. Nothing of the request is on disk then.
@@ -282,7 +282,7 @@ pub struct Tally {
 /// The store. Every method that writes is one transaction; when it returns without an error, what it wrote survives the
 /// death of the process, and what [`Store::take_in`] wrote also a power cut.
 #[async_trait]
-pub trait Store: DigestStore {
+pub trait Store: DigestStore + Backlogs {
     /// What is known of a source; on the first call with its name, it is written down with the cut proposed.
     async fn open_source(&self, name: &Name, cut: Timestamp) -> Result<SourceRecord, StoreError>;
 

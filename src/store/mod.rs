@@ -3,6 +3,7 @@
 //! [`Store`] is what the program asks for; [`sqlite`] is one way to give it. A second backend implements the same trait and
 //! passes the same suite (`tests/it/store.rs`).
 
+mod backlog;
 mod contract;
 mod digests;
 mod lists;
@@ -12,6 +13,7 @@ mod story;
 mod tellings;
 mod watches;
 
+pub use backlog::{Backlogs, Depth, Foldable, Front, FrontQuery};
 pub use contract::{
     Claim, Gather, Gathering, GaveUp, Intake, JobChange, Known, Line, NewAlert, OldJob, OpenJob, Overdue, Pruned, Retry, RollUp,
     Settlement, SourceRecord, Store, StoreError, Tally, Verdict,

@@ -129,6 +129,8 @@ pub struct Message {
     pub under_way: bool,
     /// What its alerts share, of a rule that makes groups.
     pub gather: Option<String>,
+    /// Whether it is a roll-up of a backlog.
+    pub backlog: bool,
 }
 
 /// How far a message is.

@@ -22,7 +22,7 @@ fn at(second: i64) -> Timestamp {
 }
 
 /// Notifications of every kind that carries alerts, each with what it is in words: one job, one job without times or labels,
-/// and a roll-up.
+/// a roll-up, and one of a backlog.
 #[must_use]
 pub fn samples() -> Vec<(&'static str, Notification)> {
     let labels = [("runbook", "https://wiki.contoso.example/failed-scans"), ("team", "collaboration")];
@@ -36,11 +36,12 @@ pub fn samples() -> Vec<(&'static str, Notification)> {
     let bare = RuleFacts { description: String::new(), severity: Severity::Info, labels: BTreeMap::new(), ..rule.clone() };
     let timeless = Job { started: None, finished: None, kind: None, category: None, state: State::Running, ..job(0, State::Failed) };
     let states = [State::Failed, State::FinishedWithException, State::Unknown(6)];
-    let three = (0..3).zip(states).map(|(n, state)| job(n, state)).collect();
+    let three: Vec<Job> = (0..3).zip(states).map(|(n, state)| job(n, state)).collect();
     vec![
         ("one job", notification(NotificationKind::Alert, &rule, vec![job(0, State::Failed)], 1)),
         ("a job without times, a rule without labels", notification(NotificationKind::Alert, &bare, vec![timeless], 1)),
-        ("a roll-up of three jobs of five", notification(NotificationKind::RollUp, &rule, three, 5)),
+        ("a roll-up of three jobs of five", notification(NotificationKind::RollUp, &rule, three.clone(), 5)),
+        ("a roll-up of what waited", Notification { backlog: true, ..notification(NotificationKind::RollUp, &rule, three, 3) }),
     ]
 }
 

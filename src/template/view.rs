@@ -30,7 +30,8 @@ const UNDELIVERED_CHARS: usize = 400;
 /// - `batches`: the jobs shown in lists of [`BATCH`], for channels that take text in pieces
 /// - `headline`: what became of which scan, in one line ("Scan failed: nightly sites", "3 scans: 2 failed, 1 stopped"), and `origin`: the
 ///   tenant, or how many; null where there is no job, and the latter where not all jobs are at hand
-/// - `count` (all), `left_out` (all less those shown), `rolled_up`
+/// - `count` (all), `left_out` (all less those shown), `rolled_up`, and `backlog`: whether that is because they waited for a channel
+///   that could not be reached or was behind, and not because of the rule's limit
 /// - `period`, `totals`, `digest`: null, but in a digest: see [`summary`]. Its lists name at most `shown` entries each, and `count`
 ///   is how many jobs ended
 /// - `notice`: null, but in a notice: `topic title text severity over since lasted rule`, where `rule` is the name of the rule that a
@@ -63,6 +64,7 @@ pub fn view(notification: &Notification, shown: usize, now: Timestamp, public_ur
         "count": digest.map_or(carried, |digest| digest.totals.ended()),
         "left_out": carried.saturating_sub(shown as u64),
         "rolled_up": notification.kind == NotificationKind::RollUp,
+        "backlog": notification.backlog,
         "period": digest.map(summary::period),
         "totals": digest.map(summary::totals),
         "digest": digest.map(|digest| summary::digest(digest, entries)),

@@ -18,7 +18,7 @@ use super::{
     verdict::{is_over, may_be_age, verdict},
 };
 use crate::{
-    channel::{Attempt, Channel, Common, Envelope, Payload, Tools, Wording, fit, picture, words},
+    channel::{Attempt, Channel, Common, Envelope, Payload, Tools, Wording, fit, names, picture, words},
     domain::{Name, Notification, NotificationKind, Outcome, Refusal, Target, format_duration},
     oauth::Tokens,
     template::{PICTURE, Part},
@@ -120,6 +120,13 @@ impl Channel for Mail {
 
     fn compose(&self, notification: &Notification, wording: &Wording, now: Timestamp) -> Result<Payload, String> {
         fit(notification.entries(), |shown| self.write(notification, shown, wording, now))
+    }
+
+    fn names(&self, notification: &Notification, now: Timestamp) -> Option<usize> {
+        if self.is_customised(notification) {
+            return None;
+        }
+        names(notification.alerts.len(), |shown| self.write(notification, shown, &Wording::Configured, now))
     }
 
     fn is_customised(&self, notification: &Notification) -> bool {

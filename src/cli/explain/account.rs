@@ -85,7 +85,7 @@ pub struct AlertAccount {
     pub state: String,
     /// Which rules judged, as far as it is written down.
     pub rules_version: Option<String>,
-    /// Whether it went out at once, was held by the rule's limit, or gathered with others.
+    /// Whether it was sent at once, was held by the rule's limit, or gathered with others.
     pub how: &'static str,
     /// In what the rule of today differs from the one that alerted.
     pub since_changed: Vec<String>,
@@ -168,6 +168,7 @@ impl Account {
 
 fn account(facts: &Facts<'_>, alert: &Raised) -> AlertAccount {
     let how = match alert.ways.first().map(|way| (&way.own.gather, &way.carrier)) {
+        _ if alert.at_once && alert.ways.iter().any(|way| way.carrier.is_some()) => "sent at once, but where its channel was behind",
         _ if alert.at_once => "sent at once",
         Some((Some(_), _)) => "gathered with others of its group",
         _ => "held back by the rule's limit",

@@ -117,7 +117,8 @@ fn words(facts: &Facts<'_>, message: &Message, stand: &Stand<'_>, waits: Option<
         Stand::Alone => String::new(),
         Stand::In(carrier) => {
             let kind = if carrier.kind == "group" { "a group" } else { "a roll-up" };
-            format!(" in {kind} of {}", plural(carrier.alerts, "alert"))
+            let why = if carrier.backlog { " that waited for the channel" } else { "" };
+            format!(" in {kind} of {}{why}", plural(carrier.alerts, "alert"))
         }
     };
     let at = message.ended.map(|at| format!(" {}", clock(at, facts.now))).unwrap_or_default();

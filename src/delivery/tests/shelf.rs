@@ -2,19 +2,16 @@
 
 use std::{
     collections::BTreeMap,
-    sync::{Arc, Mutex, MutexGuard},
+    sync::{Mutex, MutexGuard},
     time::Duration,
 };
 
-use async_trait::async_trait;
 use jiff::{SignedDuration, Timestamp};
 
+use super::stubs::store_of_a_courier;
 use crate::{
-    domain::{Delivery, Job, Name, Notice, Notification, NotificationKind, RuleFacts, Severity, TargetEnd},
-    store::{
-        AlertFilter, AlertRow, Claim, DeliveryFilter, DigestStore, Gathering, GaveUp, Intake, JobFilter, JobRow, Known, LaterQuery, Line,
-        OldJob, OpenJob, Overdue, PastQuery, Pruned, Retry, RollUp, Settlement, SourceRecord, Store, StoreError, Tally, Unjudged, Verdict,
-    },
+    domain::{Notification, NotificationKind, RuleFacts, Severity, TargetEnd},
+    store::{Backlogs, Claim, DigestStore, GaveUp, Line, Overdue, Settlement, Verdict},
 };
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -110,6 +107,7 @@ fn notification(id: i64, row: &Row) -> Notification {
         digest: None,
         undelivered: None,
         total: 1,
+        backlog: false,
         created: row.created,
         attempts: row.attempts,
         waited: row.waited,
@@ -119,8 +117,9 @@ fn notification(id: i64, row: &Row) -> Notification {
 
 impl DigestStore for Shelf {}
 
-#[async_trait]
-impl Store for Shelf {
+impl Backlogs for Shelf {}
+
+store_of_a_courier! { Shelf {
     async fn line(&self, _: &Name) -> Result<Line, StoreError> {
         Ok(self.tables().line.clone())
     }
@@ -189,116 +188,4 @@ impl Store for Shelf {
         }
         Ok(GaveUp { messages, next })
     }
-
-    async fn open_source(&self, _: &Name, _: Timestamp) -> Result<SourceRecord, StoreError> {
-        unreachable!("a courier only delivers")
-    }
-
-    async fn end_sweep(&self, _: &Name, _: Option<Timestamp>) -> Result<(), StoreError> {
-        unreachable!("a courier only delivers")
-    }
-
-    async fn known(&self, _: &Name, _: Vec<String>) -> Result<Vec<Option<Known>>, StoreError> {
-        unreachable!("a courier only delivers")
-    }
-
-    async fn alerted(&self, _: &Name, _: &str, _: u32) -> Result<Vec<Name>, StoreError> {
-        unreachable!("a courier only delivers")
-    }
-
-    async fn unjudged(&self, _: &Name, _: Timestamp, _: u32) -> Result<Vec<Unjudged>, StoreError> {
-        unreachable!("a courier only delivers")
-    }
-
-    async fn judged_later(&self, _: LaterQuery) -> Result<Vec<Unjudged>, StoreError> {
-        unreachable!("a courier only delivers")
-    }
-
-    async fn past(&self, _: PastQuery) -> Result<Vec<Arc<Job>>, StoreError> {
-        unreachable!("a courier only delivers")
-    }
-
-    async fn open_jobs(&self, _: &Name) -> Result<Vec<OpenJob>, StoreError> {
-        unreachable!("a courier only delivers")
-    }
-
-    async fn give_up_on(&self, _: &Name, _: Vec<String>) -> Result<(), StoreError> {
-        unreachable!("a courier only delivers")
-    }
-
-    async fn take_in(&self, _: Intake) -> Result<(), StoreError> {
-        unreachable!("a courier only delivers")
-    }
-
-    async fn let_through(&self, _: &Name, _: u32) -> Result<Vec<Timestamp>, StoreError> {
-        unreachable!("a courier only delivers")
-    }
-
-    async fn held_rules(&self) -> Result<Vec<Name>, StoreError> {
-        unreachable!("a courier only delivers")
-    }
-
-    async fn roll_up(&self, _: &Name, _: Timestamp) -> Result<RollUp, StoreError> {
-        unreachable!("a courier only delivers")
-    }
-
-    async fn gathering(&self) -> Result<Vec<Gathering>, StoreError> {
-        unreachable!("a courier only delivers")
-    }
-
-    async fn send_group(&self, _: &Name, _: &str, _: Timestamp) -> Result<RollUp, StoreError> {
-        unreachable!("a courier only delivers")
-    }
-
-    async fn hold_group(&self, _: &Name, _: &str) -> Result<usize, StoreError> {
-        unreachable!("a courier only delivers")
-    }
-
-    async fn tell(&self, _: Notice, _: Vec<Name>, _: Timestamp) -> Result<bool, StoreError> {
-        unreachable!("a courier only delivers")
-    }
-
-    async fn told(&self) -> Result<BTreeMap<String, Timestamp>, StoreError> {
-        unreachable!("a courier only delivers")
-    }
-
-    async fn old_jobs(&self, _: &Name, _: Timestamp, _: OldJob, _: u32) -> Result<(Vec<String>, OldJob), StoreError> {
-        unreachable!("a courier only delivers")
-    }
-
-    async fn note_listed(&self, _: &Name, _: Vec<(String, bool)>) -> Result<(), StoreError> {
-        unreachable!("a courier only delivers")
-    }
-
-    async fn prune(&self, _: &Name, _: Timestamp) -> Result<Pruned, StoreError> {
-        unreachable!("a courier only delivers")
-    }
-
-    async fn retry(&self, _: Retry, _: Timestamp) -> Result<usize, StoreError> {
-        unreachable!("a courier only delivers")
-    }
-
-    async fn history(&self, _: Timestamp, _: Option<(Name, String)>, _: u32) -> Result<Vec<(Job, u32)>, StoreError> {
-        unreachable!("delivery lists nothing")
-    }
-
-    async fn jobs(&self, _: JobFilter) -> Result<Vec<JobRow>, StoreError> {
-        unreachable!("a courier only delivers")
-    }
-
-    async fn alerts(&self, _: AlertFilter) -> Result<Vec<AlertRow>, StoreError> {
-        unreachable!("a courier only delivers")
-    }
-
-    async fn deliveries(&self, _: DeliveryFilter) -> Result<Vec<Delivery>, StoreError> {
-        unreachable!("a courier only delivers")
-    }
-
-    async fn tally(&self) -> Result<Tally, StoreError> {
-        unreachable!("a courier only delivers")
-    }
-
-    fn trouble(&self) -> Option<StoreError> {
-        None
-    }
-}
+}}

@@ -12,7 +12,7 @@ use jiff::Timestamp;
 use crate::{
     domain::{Delivery, Job, Name, Notice},
     store::{
-        AlertFilter, AlertRow, Claim, DeliveryFilter, DigestStore, Gathering, GaveUp, Intake, JobFilter, JobRow, Known, LaterQuery, Line,
+        AlertFilter, AlertRow, Backlogs, Claim, DeliveryFilter, DigestStore, Gathering, GaveUp, Intake, JobFilter, JobRow, Known, LaterQuery, Line,
         OldJob, OpenJob, Overdue, PastQuery, Pruned, Retry, RollUp, Settlement, SourceRecord, Store, StoreError, Tally, Unjudged,
     },
 };
@@ -99,6 +99,8 @@ fn ended((job, run, ..): &Row) -> Unjudged {
 }
 
 impl DigestStore for MemoryStore {}
+
+impl Backlogs for MemoryStore {}
 
 #[async_trait]
 impl Store for MemoryStore {

@@ -14,13 +14,14 @@ use crate::{
 };
 
 pub fn let_through(db: &Connection, rule: &Name, most: u32) -> rusqlite::Result<Vec<Timestamp>> {
-    // One message a channel is one message to the limit; two groups may well go out at one instant.
+    // One message a channel is one message to the limit; two groups may well go out at one instant. A roll-up of a backlog carries
+    // what was let through before.
     let mut times: Vec<i64> = db
         .prepare_cached(
             "SELECT created FROM (SELECT created FROM alert WHERE rule = ?1 AND held = 0 ORDER BY created DESC LIMIT ?2)
              UNION ALL
              SELECT created FROM (SELECT DISTINCT created, kind, gather FROM notification
-                 WHERE rule = ?1 AND kind IN ('roll_up', 'group') AND instead_of IS NULL ORDER BY created DESC LIMIT ?2)",
+                 WHERE rule = ?1 AND kind IN ('roll_up', 'group') AND instead_of IS NULL AND place IS NULL ORDER BY created DESC LIMIT ?2)",
         )?
         .query_map(params![rule.as_str(), most], |row| row.get(0))?
         .collect::<rusqlite::Result<_>>()?;

@@ -112,7 +112,7 @@ pub fn deliveries(db: &Connection, filter: &DeliveryFilter) -> rusqlite::Result<
     let sql = format!(
         "SELECT n.id, n.key, n.channel, n.kind, n.state, n.rule, n.attempts, n.created, max(n.due, coalesce(l.due, n.due)), n.ended,
              n.answer, n.folded_into, a.job_id,
-             CASE WHEN c.alert IS NULL THEN (SELECT count(*) FROM notification m WHERE m.folded_into = c.id) ELSE 1 END, n.instead_of, c.id
+             CASE WHEN c.alert IS NULL THEN (SELECT count(alert) FROM notification m WHERE m.folded_into = c.id) ELSE 1 END, n.instead_of, c.id
          FROM notification n JOIN notification c ON c.id = coalesce(n.instead_of, n.id)
              LEFT JOIN alert a ON a.id = c.alert LEFT JOIN line l ON l.channel = n.channel {} ORDER BY n.id DESC LIMIT {}",
         conditions.sql(),

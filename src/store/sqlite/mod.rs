@@ -1,5 +1,6 @@
 //! The embedded store: one `SQLite` file in WAL mode, one writer, a few readers. All that is `SQLite`'s own is in this folder.
 
+mod backlog;
 mod digests;
 mod fate;
 mod folding;
@@ -134,9 +135,9 @@ impl Sqlite {
             MigrateError::Newer { .. } => failed(error.to_string()),
         })?;
         if access == Access::Service {
-            // With the lock held, whoever leased these is dead.
+            // With the lock held, whoever leased these is dead. That they were handed out is still to be told: see `backlog`.
             connection
-                .execute("UPDATE notification SET holder = NULL, lease = NULL WHERE state = 'pending' AND holder IS NOT NULL", [])
+                .execute("UPDATE notification SET holder = NULL WHERE state = 'pending' AND holder IS NOT NULL", [])
                 .map_err(database)?;
         }
         let started = |error: std::io::Error| failed(error.to_string());

@@ -3,7 +3,7 @@
 use std::{sync::Arc, time::Duration};
 
 use jiff::Timestamp;
-use rusqlite::{Connection, OptionalExtension, Row, params};
+use rusqlite::{Connection, OptionalExtension, Row, ToSql, params};
 
 use super::{
     intake::{micros, time},
@@ -30,7 +30,7 @@ pub fn first_due(db: &Connection, channel: &Name, holder: &str, now: Timestamp) 
         .query_row(params![channel.as_str(), micros(now)], |row| row.get(0))
         .optional()?;
     let first: Option<(Option<String>, Option<i64>)> = db
-        .prepare_cached(&format!("SELECT holder, lease FROM notification WHERE {} ORDER BY id LIMIT 1", ready()))?
+        .prepare_cached(&format!("SELECT holder, lease FROM notification WHERE {} ORDER BY coalesce(place, id) LIMIT 1", ready()))?
         .query_row(params![channel.as_str(), micros(now)], |row| Ok((row.get(0)?, row.get(1)?)))
         .optional()?;
     if let (Some(_), Some(due)) = (&first, shut) {
@@ -50,7 +50,7 @@ pub fn first_due(db: &Connection, channel: &Name, holder: &str, now: Timestamp) 
 
 /// What waits for the channel `?1` and is not aside at `?2`. What was never put aside is due from its making, whatever the
 /// wall clock says since.
-fn ready() -> String {
+pub fn ready() -> String {
     format!("channel = ?1 AND state = 'pending' AND (due <= ?2 OR due <= created OR due > ?2 + {ASIDE_MOST_MICROS})")
 }
 
@@ -62,8 +62,10 @@ pub fn claim(tx: &Tx<'_>, channel: &Name, holder: &str, now: Timestamp, most: u3
     let rows: Vec<(Notification, Option<i64>, Option<i64>)> = tx
         .db
         .prepare_cached(&format!(
-            "SELECT n.id, n.key, n.kind, n.created, n.attempts, n.targets, f.facts, n.alert, n.instead_of, n.notice, n.waited, n.digest
-             FROM (SELECT * FROM notification WHERE {} ORDER BY id LIMIT ?3) n JOIN rule_facts f ON f.id = n.facts ORDER BY n.id",
+            "SELECT n.id, n.key, n.kind, n.created, n.attempts, n.targets, f.facts, n.alert, n.instead_of, n.notice, n.waited, n.digest,
+                 CASE WHEN n.instead_of IS NULL THEN n.place ELSE (SELECT place FROM notification o WHERE o.id = n.instead_of) END IS NOT NULL
+             FROM (SELECT * FROM notification WHERE {} ORDER BY coalesce(place, id) LIMIT ?3) n JOIN rule_facts f ON f.id = n.facts
+             ORDER BY coalesce(n.place, n.id)",
             ready()
         ))?
         .query_map(params![channel.as_str(), micros(now), most], |row| notification_of(row, channel))?
@@ -100,7 +102,7 @@ fn load_carried(db: &Connection, notification: &mut Notification, instead_of: Op
     }
     notification.alerts = alerts(db, "a.id IN (SELECT alert FROM notification WHERE folded_into = ?1)", carrier, ROLL_UP_NAMED)?;
     notification.total = db
-        .prepare_cached("SELECT count(*) FROM notification WHERE folded_into = ?1")?
+        .prepare_cached("SELECT count(alert) FROM notification WHERE folded_into = ?1")?
         .query_row([carrier], |row| row.get::<_, i64>(0))?
         .unsigned_abs();
     Ok(())
@@ -126,6 +128,7 @@ fn notification_of(row: &Row<'_>, channel: &Name) -> rusqlite::Result<(Notificat
         digest: row.get::<_, Option<String>>(11)?.and_then(|text| serde_json::from_str(&text).ok()).map(Arc::new),
         undelivered: None,
         total: 1,
+        backlog: row.get(12)?,
         created: time(row.get(3)?),
         attempts: row.get(4)?,
         waited: Duration::from_micros(row.get::<_, i64>(10)?.unsigned_abs()),
@@ -169,11 +172,16 @@ pub fn snapshot_of(text: &str) -> Job {
 }
 
 fn alerts(db: &Connection, condition: &str, id: i64, most: u32) -> rusqlite::Result<Vec<Alert>> {
+    loaded(db, condition, &id, most)
+}
+
+/// The alerts that a condition on `?1` names, oldest first, at most `most`.
+pub fn loaded(db: &Connection, condition: &str, value: &dyn ToSql, most: u32) -> rusqlite::Result<Vec<Alert>> {
     db.prepare_cached(&format!(
         "SELECT a.id, a.run, f.facts, a.job, a.created FROM alert a JOIN rule_facts f ON f.id = a.facts
          WHERE {condition} ORDER BY a.id LIMIT ?2"
     ))?
-    .query_map(params![id, most], |row| {
+    .query_map(params![value, most], |row| {
         Ok(Alert {
             id: row.get(0)?,
             run: row.get(1)?,

@@ -13,6 +13,7 @@ const STEPS: &[&str] = &[
     include_str!("004_watch.sql"),
     include_str!("005_begun.sql"),
     include_str!("006_since.sql"),
+    include_str!("007_place.sql"),
 ];
 
 /// What can be wrong with a file's version.

@@ -1,7 +1,7 @@
 //! The ends of notifications: settled after an attempt, dead, replaced on a fallback, sent again.
 
 use jiff::Timestamp;
-use rusqlite::{OptionalExtension, params};
+use rusqlite::{CachedStatement, OptionalExtension, Params, params};
 
 use super::{
     intake::{key, micros},
@@ -84,17 +84,20 @@ pub fn end(tx: &mut Tx<'_>, ended: &Ended<'_>) -> rusqlite::Result<()> {
     let alerts = if alert.is_some() {
         1
     } else {
-        tx.db
-            .prepare_cached("UPDATE notification SET state = ?2, ended = ?3 WHERE folded_into = ?1 AND state = 'folded'")?
-            .execute(params![ended.id, ending.name(), now])?
+        let sql = "UPDATE notification SET state = ?2, ended = ?3 WHERE folded_into = ?1 AND state = 'folded' RETURNING alert";
+        alerts_of(&mut tx.db.prepare_cached(sql)?, params![ended.id, ending.name(), now])?
     };
-    let alerts = i64::try_from(alerts).unwrap_or(i64::MAX);
     tx.count("ended", &channel, ending.name(), alerts);
     tx.count("pending", &channel, "", -alerts);
     match ended.fallback {
         Some(fallback) if ending == Ending::Dead => send_instead(tx, ended.id, fallback, now),
         _ => Ok(()),
     }
+}
+
+/// How many of the rows that a statement returns are an alert's own; the others are shells of messages folded with them.
+fn alerts_of(statement: &mut CachedStatement<'_>, parameters: impl Params) -> rusqlite::Result<i64> {
+    statement.query_map(parameters, |row| row.get::<_, Option<i64>>(0))?.try_fold(0, |sum, alert| Ok(sum + i64::from(alert?.is_some())))
 }
 
 /// Makes a fallback's message in place of one that is dead: once, however often that one is sent again and dies again. It
@@ -168,11 +171,9 @@ pub fn retry(tx: &mut Tx<'_>, which: Retry) -> rusqlite::Result<usize> {
         let alerts = if alert.is_some() {
             1
         } else {
-            tx.db
-                .prepare_cached("UPDATE notification SET state = 'folded', ended = NULL WHERE folded_into = ?1 AND state = 'dead'")?
-                .execute([id])?
+            let sql = "UPDATE notification SET state = 'folded', ended = NULL WHERE folded_into = ?1 AND state = 'dead' RETURNING alert";
+            alerts_of(&mut tx.db.prepare_cached(sql)?, params![id])?
         };
-        let alerts = i64::try_from(alerts).unwrap_or(i64::MAX);
         tx.count("ended", channel, Ending::Dead.name(), -alerts);
         tx.count("pending", channel, "", alerts);
     }

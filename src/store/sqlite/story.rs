@@ -151,9 +151,11 @@ fn message(db: &Connection, number: i64, now: Timestamp) -> rusqlite::Result<(Me
     db.prepare_cached(
         "SELECT n.id, n.key, n.channel, n.kind, n.state, n.created, n.due, n.attempts, n.ended, n.answer, n.targets,
              n.holder IS NOT NULL AND n.lease > ?2, n.gather, n.folded_into,
-             CASE WHEN c.alert IS NOT NULL THEN 1 ELSE (SELECT count(*) FROM notification m WHERE m.folded_into = c.id) END,
+             CASE WHEN c.alert IS NOT NULL THEN 1 ELSE (SELECT count(alert) FROM notification m WHERE m.folded_into = c.id) END,
              CASE WHEN n.state = 'pending'
-                 THEN (SELECT count(*) FROM notification m WHERE m.channel = n.channel AND m.state = 'pending' AND m.id < n.id) ELSE 0 END
+                 THEN (SELECT count(*) FROM notification m
+                 WHERE m.channel = n.channel AND m.state = 'pending' AND coalesce(m.place, m.id) < coalesce(n.place, n.id)) ELSE 0 END,
+             n.place IS NOT NULL
          FROM notification n JOIN notification c ON c.id = coalesce(n.instead_of, n.id) WHERE n.id = ?1",
     )?
     .query_row(params![number, micros(now)], |row| {
@@ -175,6 +177,7 @@ fn message(db: &Connection, number: i64, now: Timestamp) -> rusqlite::Result<(Me
             ahead: row.get::<_, i64>(15)?.unsigned_abs(),
             under_way: row.get(11)?,
             gather: row.get(12)?,
+            backlog: row.get(16)?,
         };
         Ok((message, row.get(13)?))
     })
