@@ -1,5 +1,6 @@
 //! One suite over every store. A backend is a [`Place`] (how it is opened, and opened anew) and its line at the end.
 
+mod backlog;
 mod keeping;
 mod model;
 mod past;
@@ -18,6 +19,12 @@ use jobrelay::{
 };
 use serde_json::json;
 
+use backlog::{
+    a_backlog_is_folded_rule_by_rule_in_the_place_of_the_oldest, a_dead_roll_up_of_a_backlog_goes_to_the_fallback_whole_and_is_sent_again_whole,
+    a_roll_up_of_a_backlog_carries_as_many_as_it_may_and_comes_under_the_same_key_again,
+    groups_and_roll_ups_are_folded_with_what_they_carry, none_of_a_backlog_is_given_up_before_its_own_time_is_over,
+    what_may_have_been_sent_is_not_folded,
+};
 use keeping::{
     a_job_goes_once_it_is_old_absent_twice_and_settled, a_notice_is_told_once_at_each_end, old_jobs_come_oldest_first_page_by_page,
     old_notices_and_roll_ups_go_by_their_own_age, pruning_is_done_piece_by_piece, what_is_no_longer_watched_is_forgotten_in_silence,
@@ -679,7 +686,11 @@ macro_rules! suite {
                 a_fallback_gets_what_is_dead_once_and_counts_nothing, a_group_waits_for_others_and_goes_out_as_one_delivery, a_lease_keeps_others_off_until_it_runs_out, an_ending_is_for_good,
                 recipients_that_are_done_stay_done, a_roll_up_carries_what_was_held_and_ends_with_it,
                 a_dead_roll_up_is_sent_again_whole, the_dead_are_sent_again_and_the_living_at_once,
-                what_was_let_through_is_told_oldest_first, what_was_held_is_held_after_a_restart, a_kill_loses_nothing,
+                a_backlog_is_folded_rule_by_rule_in_the_place_of_the_oldest, what_may_have_been_sent_is_not_folded,
+                a_roll_up_of_a_backlog_carries_as_many_as_it_may_and_comes_under_the_same_key_again,
+                groups_and_roll_ups_are_folded_with_what_they_carry,
+                a_dead_roll_up_of_a_backlog_goes_to_the_fallback_whole_and_is_sent_again_whole,
+                none_of_a_backlog_is_given_up_before_its_own_time_is_over, what_was_let_through_is_told_oldest_first, what_was_held_is_held_after_a_restart, a_kill_loses_nothing,
                 lists_are_cut_to_what_was_asked_for, a_notice_is_told_once_at_each_end,
                 what_is_no_longer_watched_is_forgotten_in_silence, old_jobs_come_oldest_first_page_by_page,
                 a_job_goes_once_it_is_old_absent_twice_and_settled, pruning_is_done_piece_by_piece,

@@ -117,7 +117,7 @@ async fn at_each_named_place_nothing_is_lost() {
         die_at(&mut world, &mut rng, *point, 1).await;
     }
     for (turn, point) in
-        Point::ALL.iter().filter(|point| ["migration", "watch", "digest"].iter().all(|other| !point.name().starts_with(other))).enumerate()
+        Point::ALL.iter().filter(|point| ["migration", "watch", "digest", "backlog"].iter().all(|other| !point.name().starts_with(other))).enumerate()
     {
         die_at(&mut world, &mut rng, *point, 1 + turn as u64 % 3).await;
     }

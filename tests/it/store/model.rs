@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use jobrelay::store::{Front, FrontQuery};
 use proptest::{prelude::*, sample::Index, test_runner::TestRunner};
 
 use super::*;
@@ -20,6 +21,11 @@ enum Step {
         held: bool,
     },
     RollUp(Index),
+    /// The front of a line, up to so many alerts.
+    Fold {
+        channel: Index,
+        most: u32,
+    },
     Claim {
         channel: Index,
         most: u32,
@@ -56,6 +62,7 @@ fn step() -> impl Strategy<Value = Step> {
         4 => (prop::collection::vec(0u8..12, 1..5), 1u32..3, index(), 1u8..8, any::<bool>())
             .prop_map(|(jobs, run, rule, channels, held)| Step::TakeIn { jobs, run, rule, channels, held }),
         2 => index().prop_map(Step::RollUp),
+        3 => (index(), 1u32..6).prop_map(|(channel, most)| Step::Fold { channel, most }),
         4 => (index(), 1u32..5).prop_map(|(channel, most)| Step::Claim { channel, most }),
         8 => (index(), prop::bool::weighted(0.8), prop_oneof![
                 3 => Just(Ended::Delivered),
@@ -77,7 +84,7 @@ fn step() -> impl Strategy<Value = Step> {
 enum Standing {
     Pending,
     Held,
-    /// Into this row, a roll-up: stands as that does.
+    /// Into this row, a roll-up: stands as that does. A roll-up folded into another carries nothing any more.
     Folded(usize),
     Delivered,
     Dead,
@@ -93,6 +100,11 @@ struct Row {
     /// While later than now, it is passed over.
     due: i64,
     attempts: u32,
+    /// Handed out and not settled since, or answered ever: it may have been taken.
+    handed_out: bool,
+    answered: bool,
+    /// Of a roll-up of a backlog: the row in whose place it stands.
+    place: Option<usize>,
 }
 
 #[derive(Debug, Default)]
@@ -104,6 +116,12 @@ struct Model {
     shut: BTreeMap<&'static str, i64>,
 }
 
+impl Row {
+    fn new(channel: &'static str, rule: &'static str, due: i64) -> Self {
+        Self { channel, rule, job: None, standing: Standing::Pending, due, attempts: 0, handed_out: false, answered: false, place: None }
+    }
+}
+
 impl Model {
     fn take_in(&mut self, ids: &[String], run: u32, rule: &'static str, channels: &[&'static str], held: bool) {
         for id in ids {
@@ -112,7 +130,7 @@ impl Model {
             }
             let standing = if held { Standing::Held } else { Standing::Pending };
             for channel in channels {
-                let row = Row { channel, rule, job: Some(id.clone()), standing, due: self.now, attempts: 0 };
+                let row = Row { job: Some(id.clone()), standing, ..Row::new(channel, rule, self.now) };
                 self.rows.push(row);
             }
         }
@@ -127,12 +145,53 @@ impl Model {
             }
             made = RollUp { messages: made.messages + 1, folded: made.folded + held.len() };
             let message = self.rows.len();
-            self.rows.push(Row { channel, rule, job: None, standing: Standing::Pending, due: self.now, attempts: 0 });
+            self.rows.push(Row::new(channel, rule, self.now));
             for at in held {
                 self.rows[at].standing = Standing::Folded(message);
             }
         }
         made
+    }
+
+    /// A channel's line, by place.
+    fn line(&self, channel: &str) -> Vec<usize> {
+        let mut line = self.all(|row| row.channel == channel && row.standing == Standing::Pending);
+        line.sort_by_key(|at| self.rows[*at].place.unwrap_or(*at));
+        line
+    }
+
+    fn carried(&self, at: usize) -> Vec<usize> {
+        self.all(|row| row.standing == Standing::Folded(at) && row.job.is_some())
+    }
+
+    /// The rows at the front of a line that go into one roll-up.
+    fn front(&self, channel: &str, most: u32) -> Vec<usize> {
+        let free = |row: &Row| row.attempts == 0 && !row.handed_out && !row.answered && row.place.is_none();
+        let due: Vec<usize> = self.line(channel).into_iter().filter(|at| self.rows[*at].due <= self.now).collect();
+        let Some(first) = due.first().filter(|at| free(&self.rows[**at])) else { return Vec::new() };
+        let mut left = most as usize;
+        let alike = due.iter().filter(|at| free(&self.rows[**at]) && self.rows[**at].rule == self.rows[*first].rule);
+        let fits = |at: &&usize| {
+            let alerts = if self.rows[**at].job.is_some() { 1 } else { self.carried(**at).len() };
+            let rest = left.checked_sub(alerts);
+            left = rest.unwrap_or(left);
+            rest.is_some()
+        };
+        let front: Vec<usize> = alike.take_while(fits).copied().collect();
+        if front.len() < 2 { Vec::new() } else { front }
+    }
+
+    fn fold(&mut self, front: &[usize]) -> u64 {
+        let Some(first) = front.first() else { return 0 };
+        let made = self.rows.len();
+        self.rows.push(Row { place: Some(*first), ..Row::new(self.rows[*first].channel, self.rows[*first].rule, self.now) });
+        for at in front {
+            for carried in self.all(|row| row.standing == Standing::Folded(*at)) {
+                self.rows[carried].standing = Standing::Folded(made);
+            }
+            self.rows[*at].standing = Standing::Folded(made);
+        }
+        self.carried(made).len() as u64
     }
 
     fn all(&self, which: impl Fn(&Row) -> bool) -> Vec<usize> {
@@ -141,7 +200,7 @@ impl Model {
 
     /// The rows a worker is given, by place.
     fn claim(&self, channel: &str, most: u32) -> Result<Vec<usize>, Option<i64>> {
-        let line = self.all(|row| row.channel == channel && row.standing == Standing::Pending);
+        let line = self.line(channel);
         let due: Vec<usize> = line.iter().copied().filter(|at| self.rows[*at].due <= self.now).take(most as usize).collect();
         let shut = self.shut.get(channel).copied().filter(|due| *due > self.now);
         match (shut, line.iter().map(|at| self.rows[*at].due).min()) {
@@ -159,6 +218,7 @@ impl Model {
             return;
         }
         row.attempts += 1;
+        (row.handed_out, row.answered) = (false, true);
         match ending {
             Ended::Delivered => row.standing = Standing::Delivered,
             Ended::Dead => row.standing = Standing::Dead,
@@ -174,7 +234,7 @@ impl Model {
         let row = &mut self.rows[at];
         let open = matches!(row.standing, Standing::Pending | Standing::Dead);
         if open {
-            *row = Row { standing: Standing::Pending, due: now, attempts: 0, ..row.clone() };
+            *row = Row { standing: Standing::Pending, due: now, attempts: 0, handed_out: false, ..row.clone() };
             self.shut.remove(row.channel);
         }
         usize::from(open)
@@ -248,6 +308,19 @@ impl Pair<'_> {
                 let made = self.store().roll_up(&rule.into(), now).await.unwrap();
                 assert_eq!(made, self.model.roll_up(rule));
             }
+            Step::Fold { channel, most } => {
+                let channel = CHANNELS[channel.index(CHANNELS.len())];
+                let front = self.model.front(channel, *most);
+                let query = FrontQuery { channel: channel.into(), last: i64::MAX, most: *most, now };
+                match self.store().front(query).await.unwrap() {
+                    Front::Together(found) => {
+                        let ids: Vec<i64> = front.iter().map(|at| self.ids[*at]).collect();
+                        assert_eq!(found.messages, ids);
+                        assert_eq!(self.store().fold(found.messages, now).await.unwrap(), self.model.fold(&front));
+                    }
+                    Front::Past | Front::Alone => assert_eq!(front, [0; 0]),
+                }
+            }
             Step::Claim { channel, most } => self.claim(CHANNELS[channel.index(CHANNELS.len())], *most).await,
             Step::Settle { row, likely, ending } => {
                 let Some(row) = self.pick(*row, |row| !likely || row.standing == Standing::Pending) else { return };
@@ -290,7 +363,7 @@ impl Pair<'_> {
         (!rows.is_empty()).then(|| rows[index.index(rows.len())])
     }
 
-    async fn claim(&self, channel: &str, most: u32) {
+    async fn claim(&mut self, channel: &str, most: u32) {
         let given = self.store().claim(&channel.into(), at(self.model.now), most).await.unwrap();
         let expected = match self.model.claim(channel, most) {
             Err(None) => Claim::Empty,
@@ -299,8 +372,9 @@ impl Pair<'_> {
                 let Claim::Ready(batch) = given else { panic!("{given:?} where {rows:?} are due") };
                 assert_eq!(batch.iter().map(|one| one.id).collect::<Vec<_>>(), rows.iter().map(|at| self.ids[*at]).collect::<Vec<_>>());
                 for (one, at) in batch.iter().zip(rows) {
+                    self.model.rows[at].handed_out = true;
                     let row = &self.model.rows[at];
-                    let folded = self.model.all(|row| row.standing == Standing::Folded(at));
+                    let folded = self.model.carried(at);
                     let jobs: Vec<&String> = match &row.job {
                         Some(job) => vec![job],
                         None => folded.iter().filter_map(|at| self.model.rows[*at].job.as_ref()).collect(),
