@@ -20,7 +20,8 @@ use jobrelay::{
 use serde_json::json;
 
 use backlog::{
-    a_backlog_is_folded_rule_by_rule_in_the_place_of_the_oldest, a_dead_roll_up_of_a_backlog_goes_to_the_fallback_whole_and_is_sent_again_whole,
+    a_backlog_is_folded_rule_by_rule_in_the_place_of_the_oldest,
+    a_dead_roll_up_of_a_backlog_goes_to_the_fallback_whole_and_is_sent_again_whole,
     a_roll_up_of_a_backlog_carries_as_many_as_it_may_and_comes_under_the_same_key_again,
     groups_and_roll_ups_are_folded_with_what_they_carry, none_of_a_backlog_is_given_up_before_its_own_time_is_over,
     what_may_have_been_sent_is_not_folded,

@@ -26,7 +26,9 @@ fn a_backlog_is_what_takes_more_than_two_minutes_and_is_more_than_a_few() {
 
 #[test]
 fn a_slow_channel_claims_what_it_sends_soon() {
-    for (interval, expected) in [(Duration::ZERO, 64), (SECOND / 1_000, 64), (SECOND / 10, 50), (SECOND, 5), (2 * SECOND, 2), (720 * SECOND, 1)] {
+    for (interval, expected) in
+        [(Duration::ZERO, 64), (SECOND / 1_000, 64), (SECOND / 10, 50), (SECOND, 5), (2 * SECOND, 2), (720 * SECOND, 1)]
+    {
         assert_eq!(claimed_at_once(interval), expected, "{interval:?}");
     }
 }
@@ -72,7 +74,10 @@ fn each_kind_that_people_read_says_how_many_it_names_and_a_machine_is_told_one_b
                 let message = channel.compose(&roll_up(named, "scan sharepoint sites"), &Wording::Configured, real::now()).unwrap();
                 let shown = format!("{message:?}");
                 assert!((0..named).all(|n| shown.contains(&real::id(n))), "{kind}: {shown}");
-                assert!(shown.contains("held while the channel could not be reached or was behind") || shown.contains("Held while"), "{kind}");
+                assert!(
+                    shown.contains("held while the channel could not be reached or was behind") || shown.contains("Held while"),
+                    "{kind}"
+                );
                 // However long the names, at least the first ones.
                 let long = channel.names(&roll_up(400, &"&<*é\"".repeat(1_000)), real::now());
                 assert!(long.is_some_and(|long| (2..named).contains(&long)), "{kind}: {long:?}");

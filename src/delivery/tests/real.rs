@@ -22,7 +22,8 @@ use crate::{
     http::Http,
     metrics::Metrics,
     store::{
-        Backlogs, Claim, Depth, DigestStore, Front, FrontQuery, GaveUp, Intake, Line, NewAlert, Overdue, Settlement, Store as _, StoreError,
+        Backlogs, Claim, Depth, DigestStore, Front, FrontQuery, GaveUp, Intake, Line, NewAlert, Overdue, Settlement, Store as _,
+        StoreError,
         sqlite::{Access, Sqlite},
     },
     template::Templates,

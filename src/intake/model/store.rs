@@ -12,8 +12,9 @@ use jiff::Timestamp;
 use crate::{
     domain::{Delivery, Job, Name, Notice},
     store::{
-        AlertFilter, AlertRow, Backlogs, Claim, DeliveryFilter, DigestStore, Gathering, GaveUp, Intake, JobFilter, JobRow, Known, LaterQuery, Line,
-        OldJob, OpenJob, Overdue, PastQuery, Pruned, Retry, RollUp, Settlement, SourceRecord, Store, StoreError, Tally, Unjudged,
+        AlertFilter, AlertRow, Backlogs, Claim, DeliveryFilter, DigestStore, Gathering, GaveUp, Intake, JobFilter, JobRow, Known,
+        LaterQuery, Line, OldJob, OpenJob, Overdue, PastQuery, Pruned, Retry, RollUp, Settlement, SourceRecord, Store, StoreError, Tally,
+        Unjudged,
     },
 };
 

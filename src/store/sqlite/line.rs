@@ -74,8 +74,10 @@ pub fn give_up(tx: &mut Tx<'_>, overdue: &Overdue) -> rusqlite::Result<GaveUp> {
     let newest = whole_micros(overdue.aged).saturating_sub(whole_micros(overdue.give_up_after));
     let late: Vec<(i64, Option<String>)> = tx
         .db
-        .prepare_cached("SELECT id, targets FROM notification WHERE channel = ?1 AND state = 'pending' AND stamp <= ?2
-             ORDER BY coalesce(place, id)")?
+        .prepare_cached(
+            "SELECT id, targets FROM notification WHERE channel = ?1 AND state = 'pending' AND stamp <= ?2
+             ORDER BY coalesce(place, id)",
+        )?
         .query_map(params![channel, newest], |row| Ok((row.get(0)?, row.get(1)?)))?
         .collect::<rusqlite::Result<_>>()?;
     for (id, targets) in &late {

@@ -116,8 +116,10 @@ async fn at_each_named_place_nothing_is_lost() {
     for point in Point::ALL.iter().filter(|point| point.name().starts_with("migration")) {
         die_at(&mut world, &mut rng, *point, 1).await;
     }
-    for (turn, point) in
-        Point::ALL.iter().filter(|point| ["migration", "watch", "digest", "backlog"].iter().all(|other| !point.name().starts_with(other))).enumerate()
+    for (turn, point) in Point::ALL
+        .iter()
+        .filter(|point| ["migration", "watch", "digest", "backlog"].iter().all(|other| !point.name().starts_with(other)))
+        .enumerate()
     {
         die_at(&mut world, &mut rng, *point, 1 + turn as u64 % 3).await;
     }
