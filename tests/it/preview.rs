@@ -82,7 +82,7 @@ fn without_a_config_it_shows_what_is_built_in_and_says_so() {
     let output = run();
     assert_eq!(output.status.code(), Some(0), "{}", text(&output.stderr));
     assert!(text(&output.stderr).contains("There is no config at jobrelay.yaml: these are the built-in sets alone."));
-    assert_eq!(text(&output.stdout), "jobrelay-preview.html: 3 sets, 64 messages\n");
+    assert_eq!(text(&output.stdout), "jobrelay-preview.html: 3 sets, 68 messages\n");
     let path = folder.path().join("jobrelay-preview.html");
     let page = fs::read_to_string(&path).unwrap();
     inert(&page);

@@ -2,7 +2,7 @@
 
 use std::{
     collections::BTreeMap,
-    sync::{Arc, Mutex},
+    sync::{Arc, Mutex, atomic::AtomicI64},
     time::Duration,
 };
 
@@ -161,7 +161,7 @@ impl World {
         let words = live("slack", "url: https://hooks.slack.com/services/T0123456/B0123456/x");
         Self {
             began,
-            clock: Arc::new(WallClock { began, off: Default::default() }),
+            clock: Arc::new(WallClock { began, off: AtomicI64::default() }),
             store: Arc::new(Real(store)),
             channel: Arc::new(Slack { words, began, down_until, told: Mutex::default(), refused: Mutex::default() }),
             made: 0,
@@ -231,15 +231,16 @@ impl World {
 
     /// What must hold in the end: each job is named once, the oldest of each message in order and at the rate, and the books balance.
     async fn settled(&self) {
-        let told = self.channel.told.lock().unwrap();
-        let mut named: Vec<&String> = told.iter().flat_map(|told| &told.jobs).collect();
-        named.sort();
-        assert_eq!(named.len(), self.made);
-        assert!(named.iter().enumerate().all(|(n, named)| **named == id(n)), "each job once");
-        assert!(told.windows(2).all(|two| two[0].jobs[0] < two[1].jobs[0]), "in order");
-        assert!(told.windows(2).all(|two| two[1].at - two[0].at >= 0.999), "at the rate");
-        let alone = told.iter().filter(|told| told.jobs.len() == 1).count() as u64;
-        drop(told);
+        let alone = {
+            let told = self.channel.told.lock().unwrap();
+            let mut named: Vec<&String> = told.iter().flat_map(|told| &told.jobs).collect();
+            named.sort();
+            assert_eq!(named.len(), self.made);
+            assert!(named.iter().enumerate().all(|(n, named)| **named == id(n)), "each job once");
+            assert!(told.windows(2).all(|two| two[0].jobs[0] < two[1].jobs[0]), "in order");
+            assert!(told.windows(2).all(|two| two[1].at - two[0].at >= 0.999), "at the rate");
+            told.iter().filter(|told| told.jobs.len() == 1).count() as u64
+        };
         let tally = at_a_standstill(self.store.0.tally()).await.unwrap();
         let ended = |ending| tally.ended.get(&(NAME.to_owned(), ending)).copied().unwrap_or_default();
         assert_eq!((ended(Ending::Delivered), ended(Ending::RolledUp)), (alone, self.made as u64 - alone));
