@@ -218,7 +218,9 @@ impl Model {
             return;
         }
         row.attempts += 1;
-        (row.handed_out, row.answered) = (false, true);
+        if !matches!(ending, Ended::Underway) {
+            (row.handed_out, row.answered) = (false, true);
+        }
         match ending {
             Ended::Delivered => row.standing = Standing::Delivered,
             Ended::Dead => row.standing = Standing::Dead,
