@@ -88,7 +88,7 @@ fn without_a_config_it_shows_what_is_built_in_and_says_so() {
     inert(&page);
     assert!(page.contains("these are the built-in sets alone"), "{page}");
     for kind in KINDS {
-        assert_eq!((messages(&page, "alert", kind).len(), messages(&page, "notice", kind).len()), (6, 6), "{kind}");
+        assert_eq!((messages(&page, "alert", kind).len(), messages(&page, "notice", kind).len()), (7, 6), "{kind}");
     }
     // What the readers see of one job, of two hundred, and of a trouble.
     for kind in KINDS {
