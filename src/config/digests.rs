@@ -2,22 +2,15 @@
 
 use std::{sync::Arc, time::Duration};
 
-use croner::{
-    Cron,
-    errors::CronError,
-    parser::{CronParser, Seconds, Year},
-};
-use jiff::{civil, tz::TimeZone};
+use jiff::tz::TimeZone;
 
-use super::{DigestConfig, NoticesConfig, entries::optional, names::channels};
+use super::{DigestConfig, NoticesConfig, cron, entries::optional, names::channels};
 use crate::{
-    document::{Fault, Faults, Fields, Node, Value, boolean, near, text},
+    document::{Fault, Faults, Fields, Node, boolean, near, text},
     domain::Name,
     rules::{self, Known, RuleSet},
 };
 
-/// How many fields a schedule has.
-const FIELDS: usize = 5;
 /// How long a source may be down before someone is told.
 const DOWN_AFTER: std::ops::RangeInclusive<Duration> = Duration::from_secs(60)..=Duration::from_secs(7 * 24 * 3600);
 const DOWN_AFTER_DEFAULT: Duration = Duration::from_secs(15 * 60);
@@ -31,7 +24,7 @@ pub fn digest(name: &Name, node: &Node, known: &Known<'_>, faults: &mut Faults) 
     let mut fields = Fields::open(node, "a digest's settings", faults)?;
     let at = fields.require("schedule", faults);
     let timezone = fields.take("timezone").map_or(Some(TimeZone::UTC), |node| timezone(node, faults));
-    let schedule = at.and_then(|node| schedule(node, timezone.as_ref().unwrap_or(&TimeZone::UTC), faults));
+    let schedule = at.and_then(|node| cron::read(node, timezone.as_ref().unwrap_or(&TimeZone::UTC), faults));
     let notify = fields.require("notify", faults).map(|node| channels(node, known.channels, faults));
     let when = fields.take("when").map(|node| Arc::new(conditions(name, node, known, faults)));
     let skip_empty = fields.take("skip_empty").map_or(Some(false), |node| boolean(node, faults));
@@ -63,44 +56,9 @@ fn timezone(node: &Node, faults: &mut Faults) -> Option<TimeZone> {
     zone
 }
 
-/// Five fields, and a moment at which it is due: the 30th of February parses, but never comes.
-fn schedule(node: &Node, zone: &TimeZone, faults: &mut Faults) -> Option<Cron> {
-    let written = text(node, faults)?;
-    let hint = "five fields: minute, hour, day of month, month, day of week, as in `0 8 * * mon-fri`";
-    let wrong = |why: &str| {
-        let message = if node.filled { "not a schedule".to_owned() } else { format!("`{written}` is no schedule: {why}") };
-        Fault::error(&node.place, message).hint(hint)
-    };
-    let cron = match CronParser::builder().seconds(Seconds::Disallowed).year(Year::Disallowed).build().parse(&written) {
-        Ok(cron) => cron,
-        Err(error) => {
-            let fields = written.split_whitespace().count();
-            let why = match error {
-                _ if fields != FIELDS => format!("it has {fields} fields"),
-                CronError::InvalidPattern(why) | CronError::IllegalCharacters(why) | CronError::ComponentError(why) => why,
-                other => other.to_string(),
-            };
-            faults.push(wrong(why.trim_end_matches('.')));
-            return None;
-        }
-    };
-    // Any moment will do: what is due at all is due within the search's span from here.
-    let from = civil::date(2026, 1, 1).to_zoned(zone.clone()).ok()?;
-    if cron.find_next_occurrence(&from, true).is_err() {
-        faults.push(wrong("no such time ever comes"));
-        return None;
-    }
-    Some(cron)
-}
-
-/// A digest's `when`, read as the one rule of a set of its own: it takes the same conditions, with the same faults.
+/// A digest's `when`: it takes a rule's conditions, with the same faults.
 fn conditions(name: &Name, when: &Node, known: &Known<'_>, faults: &mut Faults) -> RuleSet {
-    let like = |value| Node { value, place: when.place.clone(), filled: false };
-    let word = |text: &str| like(Value::Text(text.to_owned()));
-    let Some(channel) = known.channels.first() else { return RuleSet::default() };
-    let rule = Value::Map(vec![(word("name"), word(name)), (word("when"), when.clone()), (word("notify"), word(channel))]);
-    let file = like(Value::Map(vec![(word("rules"), like(Value::List(vec![like(rule)])))]));
-    let rules = rules::read(&[file], known, faults);
+    let rules = rules::read_digest(name, when, known, faults);
     if rules.looks_back() {
         faults.push(
             Fault::error(

@@ -1,6 +1,7 @@
 //! The config: files read raw, then made valid, every fault told at once.
 
 mod contents;
+mod cron;
 mod digests;
 mod entries;
 mod environment;

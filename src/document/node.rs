@@ -83,6 +83,22 @@ impl Node {
         }
     }
 
+    /// The place of some bytes of its text, which reads `written`. Where the file writes it otherwise than it reads (over several lines,
+    /// with escapes, or filled in), the place of the whole.
+    #[must_use]
+    pub fn part(&self, written: &str, range: Range<usize>) -> Place {
+        let whole = || self.place.clone();
+        let Place { source, bytes, .. } = &self.place;
+        let begin = source.text.get(bytes.clone()).and_then(|text| text.find(written)).map(|at| bytes.start + at);
+        let Some(begin) = begin.filter(|_| !self.filled) else { return whole() };
+        let (from, to) = (begin + range.start.min(written.len()), begin + range.end.min(written.len()));
+        let Some(before) = source.text.get(..from) else { return whole() };
+        let line_start = before.rfind('\n').map_or(0, |at| at + 1);
+        let column = before.get(line_start..).unwrap_or_default().chars().count() + 1;
+        let line = before.matches('\n').count() + 1;
+        Place { source: Arc::clone(source), line, column, bytes: from..to.max(from) }
+    }
+
     /// The kind of value in words, for "expected X, found Y".
     #[must_use]
     pub const fn kind(&self) -> &'static str {

@@ -24,7 +24,7 @@ pub(super) enum Field {
 impl Field {
     pub const ALL: [Self; 3] = [Self::State, Self::Type, Self::Category];
 
-    const fn word(self) -> &'static str {
+    pub const fn word(self) -> &'static str {
         match self {
             Self::State => "state",
             Self::Type => "type",
@@ -32,7 +32,7 @@ impl Field {
         }
     }
 
-    fn names(self) -> Vec<Cow<'static, str>> {
+    pub fn names(self) -> Vec<Cow<'static, str>> {
         match self {
             Self::State => State::ALL.iter().map(|s| s.name()).collect(),
             Self::Type => JobType::ALL.iter().map(|t| t.name()).collect(),
@@ -40,7 +40,7 @@ impl Field {
         }
     }
 
-    fn parse(self, text: &str) -> Option<i64> {
+    pub fn parse(self, text: &str) -> Option<i64> {
         match self {
             Self::State => State::parse(text).map(State::code),
             Self::Type => JobType::parse(text).map(JobType::code),
@@ -48,7 +48,7 @@ impl Field {
         }
     }
 
-    fn name(self, code: i64) -> Cow<'static, str> {
+    pub fn name(self, code: i64) -> Cow<'static, str> {
         match self {
             Self::State => State::from_code(code).name(),
             Self::Type => JobType::from_code(code).name(),

@@ -15,6 +15,7 @@ use super::{
     expr, finished,
     glob::Folded,
     past::{Need, Past},
+    possible::Allowed,
     previous,
     profile::{self, Patterns},
     slower, source, streak,
@@ -173,8 +174,16 @@ pub(super) enum Lane<'t> {
     Profile(&'t Patterns),
     /// One of these ranges.
     Duration(&'t [Span]),
+    /// A duration of at least this.
+    AtLeast(Duration),
     /// A job that ended.
     Ended,
+    /// So many of the profile's jobs in a row in the rule's states, this one last: at least and at most.
+    Streak(u32, Option<u32>),
+    /// The job before in one of these states.
+    Previous(&'t [i64]),
+    /// For each code, the values that a job must have for it to hold; under a `not`, nothing.
+    Says(&'t [Allowed<i64>; codes::Field::ALL.len()]),
     /// Of the jobs that match the rest of the rule, so many.
     Count,
     /// Nothing that they understand.

@@ -74,7 +74,34 @@ pub(super) fn read(node: &Node, _: &Known<'_>, faults: &mut Faults) -> Option<Bo
             }
         }
     }
+    if !faults.any_error() && leave_nothing_out(&spans) {
+        faults.push(Fault::warning(&node.place, "these ranges leave no duration out").hint("leave `duration` out, or mend one of them"));
+    }
     (!spans.is_empty()).then(|| Box::new(OneOf(spans)) as Box<dyn Test>)
+}
+
+/// Whether every duration lies in one of these ranges: joined from zero on, they reach without end.
+fn leave_nothing_out(spans: &[Span]) -> bool {
+    // Up to here nothing is left out; the instant itself is in, or not.
+    let (mut reached, mut included) = (Duration::ZERO, false);
+    loop {
+        let joins = |span: &&Span| match span.least {
+            Bound::Unbounded => true,
+            Bound::Included(from) => from <= reached,
+            Bound::Excluded(from) => from < reached || (from == reached && included),
+        };
+        let mut further = None;
+        for span in spans.iter().filter(joins) {
+            match span.most {
+                Bound::Unbounded => return true,
+                Bound::Included(to) if (to, true) > (reached, included) => further = further.max(Some((to, true))),
+                Bound::Excluded(to) if (to, false) > (reached, included) => further = further.max(Some((to, false))),
+                Bound::Included(_) | Bound::Excluded(_) => {}
+            }
+        }
+        let Some(next) = further else { return false };
+        (reached, included) = next;
+    }
 }
 
 fn span(written: &str) -> Result<Span, String> {

@@ -118,6 +118,11 @@ fn window(node: &Node, faults: &mut Faults) -> Option<Window> {
         }
         (Err(_), None) => Some(TimeZone::UTC),
     };
+    let whole_day = between.is_none_or(|(from, to)| (from, to) == (0, DAY));
+    if !faults.any_error() && whole_day && days.is_none_or(|days| days == [true; 7]) && (days.is_some() || between.is_some()) {
+        let fault = Fault::warning(&node.place, "this window is always open");
+        faults.push(fault.hint("leave `finished` out, or name days or times of day"));
+    }
     Some(Window { days, between, zone: zone?, zone_name })
 }
 

@@ -22,6 +22,7 @@ mod profile;
 mod read;
 mod rule;
 mod ruleset;
+mod sense;
 mod slower;
 mod source;
 mod streak;
@@ -39,7 +40,7 @@ pub use keys::{FILE as FILE_KEYS, when_keys};
 pub use limiter::Limiter;
 pub use missing::{Missing, Standing, Watch};
 pub use past::{Need, PAST_MOST, Past};
-pub use read::read;
+pub use read::{read, read_digest};
 pub use rule::{Group, GroupBy, Limit, Rule};
 pub use ruleset::RuleSet;
 

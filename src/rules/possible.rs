@@ -13,7 +13,8 @@ use crate::domain::{Name, State};
 use super::{
     codes::Field,
     condition::Lane,
-    profile::Pattern,
+    glob::Folded,
+    profile::{Matcher, Pattern, Patterns},
     when::{Leaf, When},
 };
 
@@ -25,11 +26,11 @@ pub(super) enum Allowed<T> {
 }
 
 impl<T: Ord + Clone> Allowed<T> {
-    const fn all() -> Self {
+    pub const fn all() -> Self {
         Self::Except(BTreeSet::new())
     }
 
-    fn of(values: &[T], negated: bool) -> Self {
+    pub fn of(values: &[T], negated: bool) -> Self {
         let values = values.iter().cloned().collect();
         if negated { Self::Except(values) } else { Self::Only(values) }
     }
@@ -51,14 +52,14 @@ impl<T: Ord + Clone> Allowed<T> {
         }
     }
 
-    fn meet(&self, other: &Self) -> Self {
+    pub fn meet(&self, other: &Self) -> Self {
         match (self, other) {
             (Self::Only(a), b) | (b, Self::Only(a)) => Self::Only(a.iter().filter(|v| b.has(Some(v))).cloned().collect()),
             (Self::Except(a), Self::Except(b)) => Self::Except(a | b),
         }
     }
 
-    fn join(&self, other: &Self) -> Self {
+    pub fn join(&self, other: &Self) -> Self {
         match (self, other) {
             (Self::Only(a), Self::Only(b)) => Self::Only(a | b),
             (Self::Only(a), Self::Except(b)) | (Self::Except(b), Self::Only(a)) => Self::Except(b - a),
@@ -78,6 +79,10 @@ pub(super) struct Possible<'t> {
     pub sources: Allowed<Name>,
     /// Any of these patterns; none for all names.
     pub names: Option<Vec<&'t Pattern>>,
+    /// One pattern of each of these matches the name.
+    wanted: Vec<&'t Patterns>,
+    /// No pattern of any of these does.
+    unwanted: Vec<&'t Patterns>,
     least: Bound<Duration>,
     most: Bound<Duration>,
     /// Whether only jobs that ended.
@@ -87,17 +92,30 @@ pub(super) struct Possible<'t> {
 impl<'t> Possible<'t> {
     /// The jobs that a tree may match; none if it never matches any.
     pub fn of(when: &'t When) -> Option<Self> {
-        let all = Self {
+        let possible = Self::any().within(when, false)?;
+        // What is counted matches the rest of the rule, and has ended.
+        (!counts(when) || !possible.never_ends()).then_some(possible)
+    }
+
+    /// Every job.
+    pub const fn any() -> Self {
+        Self {
             codes: [Allowed::all(), Allowed::all(), Allowed::all()],
             sources: Allowed::all(),
             names: None,
+            wanted: Vec::new(),
+            unwanted: Vec::new(),
             least: Bound::Unbounded,
             most: Bound::Unbounded,
             ended: false,
-        };
-        let possible = all.within(when, false)?;
-        // What is counted matches the rest of the rule, and has ended.
-        (!counts(when) || !possible.never_ends()).then_some(possible)
+        }
+    }
+
+    /// Whether all of them run: none is in a state that ends which the vendor lists.
+    pub fn only_runs(&self) -> bool {
+        let states = self.codes(Field::State);
+        let ended = State::ALL.iter().filter(|state| **state != State::Running);
+        states.has(Some(&State::Running.code())) && ended.into_iter().all(|state| !states.has(Some(&state.code())))
     }
 
     /// What it may have of one of the codes.
@@ -110,8 +128,8 @@ impl<'t> Possible<'t> {
         }
     }
 
-    /// Of these jobs, those that a tree may match.
-    fn within(self, when: &'t When, negated: bool) -> Option<Self> {
+    /// Of these jobs, those that a tree or, where `negated`, its opposite may match; none if it never does.
+    pub fn within(self, when: &'t When, negated: bool) -> Option<Self> {
         match when {
             When::Is(leaf) => self.and(leaf, negated).real(),
             When::Not(inner) => self.within(inner, !negated),
@@ -139,7 +157,9 @@ impl<'t> Possible<'t> {
                 *mine = mine.meet(&Allowed::of(codes, negated));
             }
             Lane::Source(sources) => self.sources = self.sources.meet(&Allowed::of(sources, negated)),
-            Lane::Profile(patterns) if !negated => {
+            Lane::Profile(patterns) if negated => self.unwanted.push(patterns),
+            Lane::Profile(patterns) => {
+                self.wanted.push(patterns);
                 let fewer = self.names.as_ref().is_none_or(|names| patterns.all().len() < names.len());
                 if fewer {
                     self.names = Some(patterns.all().iter().collect());
@@ -155,8 +175,26 @@ impl<'t> Possible<'t> {
                     self.most = most;
                 }
             }
-            Lane::Ended if !negated => self.ended = true,
-            Lane::Profile(_) | Lane::Duration(_) | Lane::Ended | Lane::Count | Lane::Other => {}
+            Lane::AtLeast(least) if !negated => {
+                let least = Bound::Included(least);
+                if starts_later(least, self.least) {
+                    self.least = least;
+                }
+            }
+            Lane::Says(codes) if !negated => {
+                for (mine, said) in self.codes.iter_mut().zip(codes) {
+                    *mine = mine.meet(said);
+                }
+            }
+            Lane::Ended | Lane::Streak(..) if !negated => self.ended = true,
+            Lane::Duration(_)
+            | Lane::AtLeast(_)
+            | Lane::Says(_)
+            | Lane::Ended
+            | Lane::Streak(..)
+            | Lane::Previous(_)
+            | Lane::Count
+            | Lane::Other => {}
         }
         self
     }
@@ -175,6 +213,9 @@ impl<'t> Possible<'t> {
             }
             mine
         });
+        // What both ask of the name is asked around them.
+        self.wanted.retain(|mine| other.wanted.iter().any(|theirs| std::ptr::eq(*mine, *theirs)));
+        self.unwanted.retain(|mine| other.unwanted.iter().any(|theirs| std::ptr::eq(*mine, *theirs)));
         if starts_later(self.least, other.least) {
             self.least = other.least;
         }
@@ -191,12 +232,38 @@ impl<'t> Possible<'t> {
         matches!(self.codes(Field::State), Allowed::Only(states) if states.is_subset(&running))
     }
 
+    /// Whether no name is left: of a condition that spells its names out, each is ruled out by another, or every pattern of one
+    /// stands under a `not` as well.
+    fn names_exclude_each_other(&self) -> bool {
+        if self.wanted.len() + self.unwanted.len() < 2 {
+            return false;
+        }
+        let matches = |patterns: &Patterns, name: &Folded, by_regex: bool| {
+            patterns.all().iter().any(|pattern| match &pattern.matcher {
+                Matcher::Glob(glob) => glob.matches(name),
+                // It minds case, and what is spelled out does not.
+                Matcher::Regex(_) => by_regex,
+            })
+        };
+        let is_ruled_out = |pattern: &Pattern| {
+            let negated = || self.unwanted.iter().flat_map(|patterns| patterns.all()).any(|other| other.written == pattern.written);
+            let by_name = |name: &str| {
+                let name = Folded::new(name);
+                self.wanted.iter().any(|other| !matches(other, &name, true))
+                    || self.unwanted.iter().any(|other| matches(other, &name, false))
+            };
+            negated() || pattern.literal().is_some_and(by_name)
+        };
+        self.wanted.iter().any(|patterns| patterns.all().iter().all(is_ruled_out))
+    }
+
     /// Itself, unless there can be no such job.
     fn real(self) -> Option<Self> {
         let contradiction = self.codes.iter().any(Allowed::is_empty)
             || self.sources.is_empty()
             || (self.ended && self.never_ends())
-            || is_empty(self.least, self.most);
+            || is_empty(self.least, self.most)
+            || self.names_exclude_each_other();
         (!contradiction).then_some(self)
     }
 }

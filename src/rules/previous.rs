@@ -8,7 +8,7 @@ use crate::{
 use super::{
     Known,
     codes::{self, Field},
-    condition::{Facts, Test},
+    condition::{Facts, Lane, Test},
     past::Need,
     when::When,
 };
@@ -36,6 +36,10 @@ impl Test for OneOf {
         )
     }
 
+    fn lane(&self) -> Lane<'_> {
+        Lane::Previous(&self.0)
+    }
+
     fn need(&self) -> Option<Need> {
         Some(Need::jobs(1))
     }
@@ -44,8 +48,12 @@ impl Test for OneOf {
 pub(super) fn read(node: &Node, _: &Known<'_>, faults: &mut Faults) -> Option<Box<dyn Test>> {
     let codes = codes::list(Field::State, node, faults)?;
     if codes.contains(&State::Running.code()) {
-        let fault = Fault::warning(&node.place, "the job before it has ended: it is never `running`");
-        faults.push(fault.hint("leave `running` out"));
+        let (what, hint) = if codes.len() == 1 {
+            ("the job before it has ended: it is never `running`, so this never holds", "name how it ended, as in `previous: failed`")
+        } else {
+            ("the job before it has ended: it is never `running`", "leave `running` out")
+        };
+        faults.push(Fault::warning(&node.place, what).hint(hint));
     }
     Some(Box::new(OneOf(codes)))
 }

@@ -44,6 +44,12 @@ impl Pattern {
         }
     }
 
+    /// The one name that it matches, if it is that of a glob without signs.
+    pub fn literal(&self) -> Option<&str> {
+        let is_glob = matches!(self.matcher, Matcher::Glob(_));
+        (is_glob && !self.written.contains(['*', '?', '[', ']', '{', '}', '\\', '!'])).then_some(self.written.as_str())
+    }
+
     /// Whether it surely matches every name. Of a regular expression: it matches the empty text, and has nothing in it that
     /// looks at what stands around; then it matches an empty piece of any name.
     fn matches_all(&self) -> bool {

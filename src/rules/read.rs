@@ -14,8 +14,8 @@ use crate::{
 use super::{
     Group, GroupBy, Known, Limit, Missing, Rule, RuleSet,
     condition::unknown,
-    possible::Possible,
     rule::Trigger,
+    sense::{self, Of},
     version,
     when::{When, key_of},
 };
@@ -66,6 +66,34 @@ pub fn read(files: &[Node], known: &Known<'_>, faults: &mut Faults) -> RuleSet {
     RuleSet::new(rules, version::of(&told)).with_resting(resting)
 }
 
+/// Reads the conditions of a digest: a set of one rule, which judges jobs that ended and notifies no one.
+#[must_use]
+pub fn read_digest(name: &Name, node: &Node, known: &Known<'_>, faults: &mut Faults) -> RuleSet {
+    // Counted apart: what is wrong elsewhere makes these no less certain.
+    let mut own = Faults::default();
+    let when = When::read(node, known, &mut own);
+    if let Some(when) = when.as_ref().filter(|_| !own.any_error()) {
+        sense::check(&node.place, node, when, Of::Digest, &mut own);
+    }
+    faults.append(own);
+    let facts = RuleFacts {
+        name: name.to_string(),
+        description: String::new(),
+        severity: Severity::default(),
+        labels: BTreeMap::new(),
+        template: None,
+    };
+    let rule = |when| Rule {
+        name: name.clone(),
+        facts: Arc::new(facts),
+        notify: Vec::new(),
+        limit: None,
+        group: None,
+        trigger: Trigger::When(when),
+    };
+    RuleSet::new(when.map(|when| Arc::new(rule(when))).into_iter().collect(), version::of(&[version::plain(node)]))
+}
+
 /// Warns of a rule that asks for the same and notifies the same channels as one before it.
 fn tell_twin(node: &Node, rule: &Rule, known: &mut BTreeMap<(String, Vec<Name>), Name>, faults: &mut Faults) {
     let Some(asked) = node.peek("when").or_else(|| node.peek("missing")) else { return };
@@ -101,15 +129,8 @@ fn rule(node: &Node, known: &Known<'_>, names: &mut BTreeMap<String, Place>, fau
         (Some(at), None) => {
             let when = When::read(at, known, faults);
             // Of a tree with a part left out for a fault, nothing is certain.
-            if let Some(when) = when.as_ref().filter(|_| !faults.any_error())
-                && Possible::of(when).is_none()
-            {
-                faults.push(Fault::warning(&key_of(node, "when").place, "this rule can never match: its conditions exclude each other"));
-            }
-            if when.as_ref().is_some_and(|when| !faults.any_error() && when.streak_of_all()) {
-                let fault =
-                    Fault::warning(&key_of(at, "streak").place, "this streak is of jobs that ended in any state, for the rule names none");
-                faults.push(fault.hint("name the states, as in `state: failed`"));
+            if let Some(when) = when.as_ref().filter(|_| !faults.any_error()) {
+                sense::check(&key_of(node, "when").place, at, when, Of::Rule, faults);
             }
             when.map(Trigger::When)
         }

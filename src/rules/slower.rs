@@ -9,7 +9,7 @@ use crate::{
 
 use super::{
     Known,
-    condition::{Facts, Test},
+    condition::{Facts, Lane, Test},
     past::{Need, PAST_MOST},
     when::When,
 };
@@ -106,6 +106,10 @@ impl Test for Slower {
                 format!("{verb} {took}, only {so_few} of this profile finished before it: {} tell what is usual", self.fewest())
             }
         }
+    }
+
+    fn lane(&self) -> Lane<'_> {
+        Lane::AtLeast(self.at_least)
     }
 
     fn turning_ages(&self, facts: &Facts<'_>) -> Vec<Duration> {

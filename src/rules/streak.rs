@@ -87,7 +87,7 @@ impl Test for Length {
     }
 
     fn lane(&self) -> Lane<'_> {
-        Lane::Ended
+        Lane::Streak(self.least, self.most)
     }
 
     fn need(&self) -> Option<Need> {

@@ -132,6 +132,14 @@ impl When {
         }
     }
 
+    /// What it asks for by itself: its parts where all of them must hold, and theirs.
+    pub fn demands(&self) -> Vec<&Self> {
+        match self {
+            Self::All(parts) => parts.iter().flat_map(Self::demands).collect(),
+            other => vec![other],
+        }
+    }
+
     /// Whether it has a `streak`, but no condition on the state of which one could be.
     pub fn streak_of_all(&self) -> bool {
         fn any(when: &When, is: &impl Fn(&Leaf) -> bool) -> bool {

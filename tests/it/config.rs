@@ -208,6 +208,56 @@ fn all_mistakes_of_all_files_are_told_at_once_with_the_nearest_name() {
 }
 
 #[test]
+fn of_a_wrong_schedule_each_wrong_field_is_told() {
+    for (schedule, expected) in [
+        ("60 8 * * *", vec!["15:25 the minute of this schedule can't be `60`"]),
+        ("0 24 * * *", vec!["15:27 the hour of this schedule can't be `24`"]),
+        ("0  8 0 * *", vec!["15:30 the day of the month of this schedule can't be `0`"]),
+        ("0 8 * 13 *", vec!["15:31 the month of this schedule can't be `13`"]),
+        ("0 8 * * mo-fri", vec!["15:33 the day of the week of this schedule can't be `mo-fri`"]),
+        ("0 8 * * 1-8", vec!["15:33 the day of the week of this schedule can't be `1-8`"]),
+        (
+            "0 8:30 * * x",
+            vec!["15:27 the hour of this schedule can't be `8:30`", "15:36 the day of the week of this schedule can't be `x`"],
+        ),
+        ("0 0 8 * * *", vec!["15:24 `0 0 8 * * *` is no schedule: it has 6 fields"]),
+    ] {
+        check("0 8 * * mon-fri", schedule, &expected);
+    }
+    let (_, _, faults) = load(&GOOD.replace("0 8 * * mon-fri", "0 24 * * *"), RULES);
+    let report = config::report(&faults, false);
+    assert!(report.contains(" ^^\n"), "{report}");
+    assert!(report.contains("0 to 23; also `*`"), "{report}");
+}
+
+#[test]
+fn a_digest_of_running_jobs_is_told_for_it_is_of_jobs_that_ended() {
+    let warned = |when: &str, at: &str| {
+        let config = GOOD.replace("notify: [oncall] }\nnotices", &format!("notify: [oncall], when: {when} }}\nnotices"));
+        let (folder, config, faults) = load(&config, RULES);
+        assert!(config.is_some(), "{faults:?}");
+        let column = 92 + when.find(at).unwrap();
+        let told = faults.sorted();
+        assert_eq!(told.len(), 1, "{when}: {}", config::report(&faults, false));
+        assert_eq!((told[0].level, told[0].place.line, told[0].place.column), (Level::Warning, 15, column), "{when}");
+        drop(folder);
+        format!("{} ({})", told[0].message, told[0].hint.as_deref().unwrap_or_default())
+    };
+    let never = "no job can ever be in this digest: a digest is of jobs that ended, and this asks for those that run \
+                 (name how they ended, as in `state: failed`; a rule with `state: running` tells of jobs that run)";
+    for when in ["{ state: running }", "{ all: [{ state: [running] }], profile: 'a*' }", "{ expr: 'job.state == \"running\"' }"] {
+        let when = when.replace('\'', if when.contains("expr") { "'" } else { "\"" });
+        assert_eq!(warned(&when, "{"), never);
+    }
+    let among = "a digest is of jobs that ended: none in it is ever `running` (leave `running` out)";
+    assert_eq!(warned("{ state: [failed, running] }", "running"), among);
+    let branch = "this branch can never match: a digest is of jobs that ended, and this asks for those that run \
+                  (name how they ended, as in `state: failed`; a rule with `state: running` tells of jobs that run)";
+    assert_eq!(warned("{ any: [{ state: failed }, { state: running, profile: a }] }", "{ state: running"), branch);
+    assert!(warned("{ state: failed, not: { state: failed } }", "{").starts_with("no job can ever be in this digest: its conditions"));
+}
+
+#[test]
 fn a_digests_conditions_are_read_as_a_rules() {
     check("notify: [oncall] }\nnotices", "notify: [oncall], when: { state: faild } }\nnotices", &["15:101 unknown state `faild`"]);
     check("notify: [oncall] }\nnotices", "notify: [oncall], when: { sate: failed } }\nnotices", &["15:94 unknown key `sate`"]);

@@ -13,6 +13,7 @@ mod functions;
 mod job;
 mod kind;
 mod operators;
+mod says;
 mod shape;
 
 #[cfg(test)]
@@ -32,8 +33,9 @@ use cel::{Context, Env, ExecutionError, IdedExpr, Value, common::ast::SourceInfo
 use crate::document::{Fault, Faults, Node, Place, text};
 
 use super::{
-    Known,
-    condition::{Facts, Test},
+    Known, codes,
+    condition::{Facts, Lane, Test},
+    possible::Allowed,
     when::When,
 };
 use check::Checked;
@@ -63,6 +65,8 @@ struct Expr {
     root: Context<'static, 'static>,
     /// What it looks at.
     fields: Vec<Field>,
+    /// What it says of the job's codes.
+    says: [Allowed<i64>; codes::Field::ALL.len()],
     place: Place,
     /// Whether it was logged that it gives no answer.
     told: AtomicBool,
@@ -154,6 +158,10 @@ impl Test for Expr {
         let values: Vec<String> = self.fields.iter().map(|field| format!("job.{} {}", field.word(), field.shown(facts))).collect();
         if values.is_empty() { answer } else { format!("{answer}; {}", values.join(", ")) }
     }
+
+    fn lane(&self) -> Lane<'_> {
+        Lane::Says(&self.says)
+    }
 }
 
 pub(super) fn read(node: &Node, _: &Known<'_>, faults: &mut Faults) -> Option<Box<dyn Test>> {
@@ -187,7 +195,12 @@ pub(super) fn read(node: &Node, _: &Known<'_>, faults: &mut Faults) -> Option<Bo
                 // No other function has such a name.
                 let _ = root.add_function(&name, move |text: Arc<String>| regex.is_match(&text));
             }
-            Some(Box::new(Expr { written, tree, root, fields, place: node.place.clone(), told: AtomicBool::new(false) }))
+            if fields.is_empty() {
+                let fault = Fault::warning(&node.place, "this expression looks at nothing of the job: it says the same of every one");
+                faults.push(fault.hint(hint));
+            }
+            let says = says::says(&tree);
+            Some(Box::new(Expr { written, tree, root, fields, says, place: node.place.clone(), told: AtomicBool::new(false) }))
         }
         Err((told, at)) => {
             let message = if node.filled { "the value filled in is no expression".to_owned() } else { syntax(&told) };
@@ -250,19 +263,9 @@ impl Spots<'_> {
         }
     }
 
-    /// The place of some bytes of the expression. Where the file writes it otherwise than it reads (over several lines, or with
-    /// escapes), the place of the whole.
+    /// The place of some bytes of the expression.
     fn place(&self, range: Range<usize>) -> Place {
-        let whole = || self.node.place.clone();
-        let Place { source, bytes, .. } = &self.node.place;
-        let begin = source.text.get(bytes.clone()).and_then(|text| text.find(self.written)).map(|at| bytes.start + at);
-        let Some(begin) = begin.filter(|_| !self.node.filled) else { return whole() };
-        let (from, to) = (begin + range.start.min(self.written.len()), begin + range.end.min(self.written.len()));
-        let Some(before) = source.text.get(..from) else { return whole() };
-        let line_start = before.rfind('\n').map_or(0, |at| at + 1);
-        let column = before.get(line_start..).unwrap_or_default().chars().count() + 1;
-        let line = before.matches('\n').count() + 1;
-        Place { source: Arc::clone(source), line, column, bytes: from..to.max(from) }
+        self.node.part(self.written, range)
     }
 
     /// The place of a line and column as the parser counts them, both from 1.

@@ -1,15 +1,10 @@
 //! The operators between two parts of an expression: to what they can be applied, and what comes of it.
 
-use std::borrow::Cow;
-
 use cel::common::ast::operators;
 
-use crate::{
-    document::{Fault, near},
-    domain::{Category, JobType, State},
-};
+use crate::document::{Fault, near};
 
-use super::{check::Checker, functions, job::Field, kind::Kind, shape::Shape};
+use super::{super::codes, check::Checker, functions, job::Field, kind::Kind, shape::Shape};
 
 impl Checker<'_> {
     /// An operator between two parts.
@@ -103,20 +98,21 @@ impl Checker<'_> {
     /// A state, type or category compared with a text that is the name of none never holds: most likely a slip.
     pub fn names_of_codes(&mut self, left: &Shape, right: &Shape) {
         for (one, other) in [(left, right), (right, left)] {
-            let names = |names: Vec<Cow<'static, str>>| names.into_iter().map(Cow::into_owned).collect::<Vec<String>>();
-            let (what, known) = match one.field {
-                Some(Field::State) => ("state", names(State::ALL.iter().map(|state| state.name()).collect())),
-                Some(Field::Type) => ("type", names(JobType::ALL.iter().map(|kind| kind.name()).collect())),
-                Some(Field::Category) => ("category", names(Category::ALL.iter().map(|category| category.name()).collect())),
+            let code = match one.field {
+                Some(Field::State) => codes::Field::State,
+                Some(Field::Type) => codes::Field::Type,
+                Some(Field::Category) => codes::Field::Category,
                 _ => continue,
             };
+            let (what, known) = (code.word(), code.names());
             for (id, text) in &other.texts {
-                // What the vendor's page does not list goes by its number.
-                if self.filled || known.contains(text) || text.parse::<i64>().is_ok() {
+                // What the vendor's page does not list goes by its number, and only that.
+                let meant = code.parse(text).map(|number| code.name(number));
+                if self.filled || meant.as_deref() == Some(text.as_str()) {
                     continue;
                 }
-                let hint = near(text, known.iter().map(String::as_str))
-                    .map_or_else(|| format!("known: {}", known.join(", ")), |near| format!("did you mean \"{near}\"?"));
+                let near = meant.as_deref().or_else(|| near(text, known.iter().map(AsRef::as_ref)));
+                let hint = near.map_or_else(|| format!("known: {}", known.join(", ")), |near| format!("did you mean \"{near}\"?"));
                 self.faults.push(Fault::warning(&(self.place)(*id, ""), format!("unknown {what} \"{text}\"")).hint(hint));
             }
         }

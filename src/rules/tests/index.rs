@@ -50,6 +50,9 @@ fn condition() -> impl Strategy<Value = String> {
                 "expr: 'job.profile.size() > 4'",
                 "expr: 'job.duration > duration(\"10m\")'",
                 "expr: 'job.state == \"running\" || has(job.type)'",
+                "expr: 'job.state in [\"running\", \"failed\"]'",
+                "expr: '!(job.state != \"running\" && job.type != \"google\")'",
+                "expr: 'job.type == \"google\" ? job.state == \"42\" : !(job.state in [\"running\", \"failed\"])'",
             ][..],
         )
         .prop_map(str::to_owned),
@@ -119,8 +122,14 @@ proptest! {
             reasoned.sort();
             prop_assert_eq!(reasoned, expected, "{:?}", job);
         }
+        // What is said to leave no job out matched every one that ended.
+        let always: Vec<usize> = faults.sorted().iter().filter(|f| f.message.contains("leave no job out")).map(|f| f.place.line - 2).collect();
+        for job in jobs.iter().filter(|job| job.is_final()) {
+            let matched = names(&rules.judge_one_by_one(job, Past::new(&ended), now()));
+            prop_assert!(always.iter().all(|n| matched.contains(&format!("r{n}"))), "{always:?} {job:?}");
+        }
         // What is said never to match matched nothing.
-        let never: Vec<usize> = faults.sorted().iter().filter(|f| f.message.contains("never match")).map(|f| f.place.line - 2).collect();
+        let never: Vec<usize> = faults.sorted().iter().filter(|f| f.message.contains("rule can never match")).map(|f| f.place.line - 2).collect();
         for job in &jobs {
             for rule in rules.judge_one_by_one(job, Past::new(&ended), now()) {
                 prop_assert!(!never.iter().any(|n| format!("r{n}") == rule.name.as_str()), "{rule:?} {job:?}");

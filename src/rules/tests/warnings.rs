@@ -24,6 +24,13 @@ fn a_rule_that_can_never_match_is_told() {
     never("{ state: running, finished: { days: mon } }", true);
     never("{ category: google, any: [{ category: 1 }, { all: [{ category: 2 }, { state: failed }] }] }", true);
     never("{ not: {} }", true);
+    never("{ all: [{ profile: a }, { profile: b }] }", true);
+    never("{ all: [{ profile: [nightly, weekly] }, { profile: 'scan *' }] }", true);
+    never("{ profile: Nightly, not: { profile: '*night*' } }", true);
+    never("{ profile: '/^a/', not: { profile: '/^a/' } }", true);
+    never("{ duration: '< 30s', slower_than_usual: { factor: 2 } }", true);
+    never("{ state: failed, expr: 'job.state == \"finished\"' }", true);
+    never("{ state: finished, expr: '!(job.profile == \"x\" || job.state in [\"finished\", \"failed\"])' }", true);
 }
 
 #[test]
@@ -59,6 +66,11 @@ fn a_condition_that_says_nothing_is_told() {
         "about half of all jobs take longer than the median: this calls usual ones slow (write a factor of more than 1, as in 2 or 1.5)";
     told("{ slower_than_usual: { factor: 1 } }", "1 }", half);
     told("{ slower_than_usual: { factor: 0.5 } }", "0.5", half);
+    told(
+        "{ state: finished, previous: running }",
+        "running }",
+        "the job before it has ended: it is never `running`, so this never holds (name how it ended, as in `previous: failed`)",
+    );
     told("{ previous: [failed, running] }", "[failed", "the job before it has ended: it is never `running` (leave `running` out)");
     let any = "this streak is of jobs that ended in any state, for the rule names none (name the states, as in `state: failed`)";
     told("{ profile: a, streak: 3 }", "streak", any);
@@ -118,10 +130,13 @@ fn a_rule_that_can_match_is_not() {
     never("{ duration: '<= 0s' }", false);
     never("{ state: [running, finished], finished: { days: mon } }", false);
     never("{ state: [running, 42], finished: { days: mon } }", false);
-    never("{ any: [{ state: failed }, { state: finished }], not: { state: failed } }", false);
+    never("{ any: [{ state: failed }, { state: finished }], not: { profile: a } }", false);
     never("{ not: { state: [running, finished, failed, finished_with_exception, skipped, stopped] } }", false);
     never("{ not: { type: [microsoft_365, google, batch_import] } }", false);
-    never("{ all: [{ profile: a }, { profile: b }] }", false);
+    never("{ all: [{ profile: [a, B] }, { profile: [b, c] }] }", false);
+    never("{ all: [{ profile: a }, { profile: '/A/' }], not: { profile: '/a/' } }", false);
+    never("{ profile: a, not: { profile: [b, 'c*'] } }", false);
+    never("{ any: [{ profile: a }, { profile: b }], not: { profile: c } }", false);
     never("{ not: { duration: '> 1h' }, duration: '> 1h' }", false);
 }
 
@@ -218,4 +233,98 @@ fn half_a_regular_expression_is_told_and_a_name_with_a_slash_is_not() {
         assert_eq!(lines(&faults).iter().any(|line| line.contains("so it is read as a glob")), told, "{pattern}: {:?}", lines(&faults));
         assert_eq!(rules.rules().len(), 1, "a warning costs no rule");
     }
+}
+
+/// Conditions, and the whole warning that is told at `at`, if any is.
+#[track_caller]
+fn warned(when: &str, expected: Option<(&str, &str)>) {
+    let (rules, faults) = rule(when);
+    let expected = expected.map(|(at, warning)| {
+        let column = if at == "when" { 5 } else { "    when: ".len() + when.find(at).unwrap() + 1 };
+        format!("r.yaml:3:{column} warning: {warning}")
+    });
+    assert_eq!(lines(&faults), Vec::from_iter(expected), "{when}");
+    assert_eq!(rules.rules().len(), 1, "a warning costs no rule");
+}
+
+#[test]
+fn a_rule_that_asks_for_running_jobs_and_does_not_name_the_state_is_told() {
+    let told = "this rule can never match: it names no state, so it judges jobs that have ended, and asks for one that runs \
+                (add `state: running`)";
+    for when in [
+        r#"{ expr: 'job.state == "running"' }"#,
+        r#"{ expr: 'job.state == "running" && job.duration > duration("2h")' }"#,
+        r#"{ profile: 'a*', expr: 'job.duration > duration("2h") && job.state in ["running"]' }"#,
+        r#"{ expr: '!(job.state != "running" || job.profile == "x")' }"#,
+        "{ not: { state: [finished, failed, finished_with_exception, skipped, stopped] } }",
+    ] {
+        warned(when, Some(("when", told)));
+    }
+    for sound in [
+        r#"{ state: running, expr: 'job.state == "running"' }"#,
+        r#"{ expr: 'job.state == "running" || job.profile == "x"' }"#,
+        r#"{ expr: 'job.state == "42"' }"#,
+        r#"{ not: { expr: 'job.state == "running"' } }"#,
+        r#"{ any: [{ state: running }, { state: failed }], expr: 'job.state == "running"' }"#,
+    ] {
+        let (_, faults) = rule(sound);
+        assert!(!lines(&faults).iter().any(|line| line.contains("names no state")), "{sound}: {:?}", lines(&faults));
+    }
+}
+
+#[test]
+fn a_branch_that_can_never_match_is_told_where_it_stands() {
+    let excluded = "this branch can never match: its conditions exclude each other";
+    warned("{ state: failed, any: [{ duration: '> 1h' }, { state: finished }] }", Some(("{ state: finished", excluded)));
+    warned(
+        "{ any: [{ all: [{ type: google }, { any: [{ type: batch_import }, { profile: a }] }] }, {state: failed}] }",
+        Some(("{ type: batch", excluded)),
+    );
+    let running = "this branch can never match: it names no state, so it judges jobs that have ended, and asks for one that runs \
+                   (add `state: running`)";
+    warned(r#"{ any: [{ state: failed }, { expr: 'job.state == "running"' }] }"#, Some(("{ expr", running)));
+    warned(r#"{ any: [{ state: failed }, { state: running, expr: 'job.state == "running"' }] }"#, None);
+    warned(r#"{ state: [running, failed], any: [{ expr: 'job.state == "running"' }, { profile: a }] }"#, None);
+}
+
+#[test]
+fn what_leaves_nothing_out_is_told() {
+    let all =
+        "these conditions leave no job out: whatever a job is, they hold (mend them, or write `when: {}` to mean every job that ends)";
+    warned("{ any: [{ state: failed }, { not: { state: failed } }] }", Some(("when", all)));
+    warned("{ any: [{}, { state: failed }] }", Some(("when", all)));
+    warned("{ not: { state: failed, all: [{ state: finished }] } }", Some(("when", all)));
+    let branch = "this branch leaves no job out, and so neither does the `any` that it stands in (mend it, or remove the whole `any`)";
+    warned("{ state: failed, any: [{ profile: a }, { not: { state: finished } }] }", Some(("{ not", branch)));
+    let nothing = "this expression looks at nothing of the job: it says the same of every one \
+                   (write what is true of the jobs that are meant, as in job.profile.size() > 20)";
+    warned("{ expr: 1 < 2 }", Some(("1 <", nothing)));
+    let whole_week = "this window is always open (leave `finished` out, or name days or times of day)";
+    for window in ["{ days: mon-sun }", "{ between: '00:00-24:00' }", "{ days: [sat-sun, mon-fri], between: '0:00-24:00' }"] {
+        warned(&format!("{{ finished: {window} }}"), Some((window, whole_week)));
+    }
+    warned("{ finished: { days: mon-sat } }", None);
+    let every = "these ranges leave no duration out (leave `duration` out, or mend one of them)";
+    for ranges in ["['< 30m', '>= 30m']", "'>= 0s'", "['> 1h', '<= 10m', 5m..1h]"] {
+        warned(&format!("{{ duration: {ranges} }}"), Some((ranges, every)));
+    }
+    warned("{ duration: ['< 30m', '> 30m'] }", None);
+}
+
+#[test]
+fn a_streak_that_the_previous_job_belies_is_told() {
+    let other = "this rule can never match: by its `streak` the job before ended in one of the rule's states, and by `previous` in another \
+                 (leave one of the two out)";
+    warned("{ state: failed, streak: 2, previous: finished }", Some(("when", other)));
+    let same = "this rule can never match: by its `streak` the job before ended in none of the rule's states, and by `previous` in one of \
+                them (leave one of the two out)";
+    warned("{ state: [failed, stopped], streak: '= 1', previous: [failed, stopped] }", Some(("when", same)));
+    warned("{ state: failed, streak: '= 1', previous: [failed, finished] }", None);
+    warned("{ state: [failed, stopped], streak: 2, previous: stopped }", None);
+}
+
+#[test]
+fn a_number_that_has_a_name_is_told_in_an_expression() {
+    warned(r#"{ expr: 'job.state == "3"' }"#, Some((r#""3""#, r#"unknown state "3" (did you mean "failed"?)"#)));
+    warned(r#"{ expr: 'job.state == "42"' }"#, None);
 }
