@@ -47,6 +47,9 @@ impl Address {
             faults.push(Fault::error(&node.place, message).hint(hint));
             None
         };
+        if written.trim().contains(char::is_whitespace) {
+            return wrong("`url` has a blank or a line break in it", "paste the address anew, as one line");
+        }
         let Ok(url) = Url::parse(written.trim()) else { return wrong("`url` is no web address", whole) };
         match url.scheme() {
             "https" => {}

@@ -1,20 +1,23 @@
 //! `jobrelay digest NAME`: one made now, to be looked at or to be sent.
 
-use std::{path::Path, process::ExitCode, sync::Arc, time::Duration};
+use std::{path::Path, process::ExitCode, sync::Arc};
 
 use base64::{Engine as _, prelude::BASE64_STANDARD};
 use clap::ValueEnum;
 use jiff::Timestamp;
 use serde_json::json;
 
-use super::output::print;
+use super::{
+    output::print,
+    since::{self, Since, since_help},
+};
 use crate::{
     app::SystemClock,
     channel::{Tools, picture},
     clock::Clock,
     config::{Config, DigestConfig},
     digest::{Period, Plan, Scope, gather},
-    domain::{Notification, parse_duration},
+    domain::Notification,
     http::Http,
     store::{
         DigestStore,
@@ -37,9 +40,8 @@ pub struct Args {
     #[arg(value_name = "NAME")]
     name: String,
 
-    /// How far back it reaches: 24h, 7d [default: to where its last one ended]
-    #[arg(long, value_name = "DURATION", value_parser = |text: &str| parse_duration(text).map_err(|error| error.to_string()))]
-    since: Option<Duration>,
+    #[arg(long, value_name = "WHEN", value_parser = since::since, help = since_help!("; by the digest's own clock where neither Z nor an offset stands [default: where its last one ended]"))]
+    since: Option<Since>,
 
     /// Print it (the default)
     #[arg(long, conflicts_with = "send")]
@@ -73,7 +75,7 @@ async fn digest(args: &Args, config: &Config) -> Result<ExitCode, String> {
     let chosen = config.digests.iter().find(|digest| *digest.name == *args.name);
     let chosen = chosen.ok_or_else(|| format!("the config {}", super::no_such("digest", &args.name, &names())))?;
     let now = SystemClock.now();
-    let notification = made(chosen, args.since, config, now).await?;
+    let notification = made(chosen, args.since.as_ref(), config, now).await?;
     if args.send {
         return send(chosen, config, &notification).await;
     }
@@ -96,17 +98,20 @@ async fn digest(args: &Args, config: &Config) -> Result<ExitCode, String> {
 }
 
 /// The digest of the time since its last one, or of as long as is asked for.
-async fn made(chosen: &DigestConfig, since: Option<Duration>, config: &Config, now: Timestamp) -> Result<Notification, String> {
+async fn made(chosen: &DigestConfig, since: Option<&Since>, config: &Config, now: Timestamp) -> Result<Notification, String> {
     let store = Sqlite::open(&config.storage.path, Access::Beside).map_err(|error| error.to_string())?;
     let failed = |error: crate::store::StoreError| error.to_string();
     let plan = Plan { schedule: chosen.schedule.clone(), zone: chosen.timezone.clone() };
     let since = match since {
-        Some(since) => now.checked_sub(since).unwrap_or(Timestamp::MIN),
+        Some(since) => since.before(now, &chosen.timezone),
         None => match store.digest_state(&chosen.name).await.map_err(failed)? {
             Some(state) => state.ended.min(now),
             None => plan.last(now).unwrap_or(now),
         },
     };
+    if since > now {
+        return Err("the period ends before it begins: see --since".into());
+    }
     let scope = Scope {
         name: chosen.name.clone(),
         sources: config.sources.iter().map(|source| (source.name.clone(), source.poll_every)).collect(),

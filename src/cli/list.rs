@@ -6,12 +6,15 @@ use clap::{Subcommand, ValueEnum};
 use jiff::Timestamp;
 use serde::Serialize;
 
-use super::output::{self, columns, print, say};
+use super::{
+    output::{self, columns, print, say},
+    since::{self, Since, since_help},
+};
 use crate::{
     app::SystemClock,
     clock::Clock,
     config::RulesOnly,
-    domain::{Delivery, Ending, Name, State, format_duration, parse_duration},
+    domain::{Delivery, Ending, Name, State, format_duration},
     store::{AlertFilter, AlertRow, DeliveryFilter, JobFilter, JobRow, Retry, Store},
 };
 
@@ -27,8 +30,7 @@ enum Format {
 /// What every list takes.
 #[derive(Debug, clap::Args)]
 struct Common {
-    /// Only what is newer than this: a duration (24h) or a time (2026-01-31T08:00:00Z)
-    #[arg(long, value_name = "WHEN", value_parser = since)]
+    #[arg(long, value_name = "WHEN", value_parser = since::since, help = since_help!("; by this machine's clock where neither Z nor an offset stands"))]
     since: Option<Since>,
 
     /// At most so many
@@ -40,25 +42,9 @@ struct Common {
     format: Format,
 }
 
-#[derive(Debug, Clone, Copy)]
-enum Since {
-    Ago(Duration),
-    At(Timestamp),
-}
-
-fn since(text: &str) -> Result<Since, String> {
-    if let Ok(at) = text.parse::<Timestamp>() {
-        return Ok(Since::At(at));
-    }
-    parse_duration(text).map(Since::Ago).map_err(|error| format!("{error}; or a time such as 2026-01-31T08:00:00Z"))
-}
-
 impl Common {
     fn since(&self) -> Option<Timestamp> {
-        self.since.map(|since| match since {
-            Since::Ago(ago) => SystemClock.now().checked_sub(ago).unwrap_or(Timestamp::MIN),
-            Since::At(at) => at,
-        })
+        self.since.as_ref().map(|since| since.before(SystemClock.now(), &since::here()))
     }
 }
 
@@ -262,6 +248,8 @@ pub fn deliveries(args: &DeliveryArgs, config: &Path) -> ExitCode {
                 let jobs = match (&row.jobs[..], row.alerts) {
                     ([first], 1) => first.clone(),
                     ([first, ..], n) => format!("{first} and {} more", n.saturating_sub(1)),
+                    // A notice and a digest are about no job.
+                    ([], 0) => "-".to_owned(),
                     ([], n) => n.to_string(),
                 };
                 let answer = match (&row.answer, row.rolled_into) {

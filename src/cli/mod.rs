@@ -16,6 +16,7 @@ mod replay;
 mod run;
 mod schema;
 mod send;
+mod since;
 mod test;
 
 use std::{path::PathBuf, process::ExitCode};
@@ -75,8 +76,6 @@ const EVERYWHERE: &str = "For every command";
 
 /// What is logged where nothing is said.
 const LOG_LEVEL: &str = "info";
-/// The same for commands that tell themselves, for each job, why an expression gives no answer.
-const TELLING_LOG_LEVEL: &str = "info,jobrelay::rules::expr=error";
 
 const AFTER_HELP: &str = "\
 First steps:
@@ -188,11 +187,7 @@ enum Command {
 #[must_use]
 pub fn main() -> ExitCode {
     let cli = Cli::parse();
-    let default = match cli.command {
-        Command::Demo(_) => demo::LOG_LEVEL,
-        Command::Check(_) | Command::Test(_) | Command::Explain(_) => TELLING_LOG_LEVEL,
-        _ => LOG_LEVEL,
-    };
+    let default = if matches!(cli.command, Command::Demo(_)) { demo::LOG_LEVEL } else { LOG_LEVEL };
     // A variable that is set to nothing, as containers do, is not set.
     let level = cli.log_level.as_deref().filter(|level| !level.trim().is_empty()).unwrap_or(default);
     let Some(filter) = log_filter(level) else {

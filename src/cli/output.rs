@@ -9,6 +9,8 @@ use std::{
 use comfy_table::{ContentArrangement, Table, presets::NOTHING};
 use jiff::Timestamp;
 
+use crate::rules::Unanswered;
+
 /// Whether stderr is for machines: said once, at the start, by the option that says how the log is written.
 static MACHINES: AtomicBool = AtomicBool::new(false);
 
@@ -60,6 +62,12 @@ pub fn columns(header: &[&str], rows: impl IntoIterator<Item = Vec<String>>) -> 
     table.load_style(NOTHING).set_content_arrangement(ContentArrangement::Disabled).set_header(header);
     table.add_rows(rows.into_iter().map(|row| row.iter().map(|cell| plain(cell)).collect::<Vec<_>>()));
     table.trim_fmt()
+}
+
+/// An `expr` that gave no answer, in one line.
+#[must_use]
+pub fn unanswered(Unanswered { rule, place, why }: &Unanswered<'_>) -> String {
+    format!("the rule `{rule}` has an `expr` at {place} that gave no answer for some jobs, and did not hold for them: {}", plain(why))
 }
 
 /// An instant in a table.

@@ -12,12 +12,10 @@ use std::{
 use sha2::{Digest, Sha256};
 
 use super::{Config, environment::ProcessEnvironment, load};
-use crate::document::{Environment, FILE_BYTES, Faults, read_bounded};
+use crate::document::{Environment, FILE_BYTES, Faults, Fingerprint, fingerprint, read_bounded};
 
 /// How deep below `templates/` a file is used: in the folder of its set.
 const DEEP: usize = 2;
-
-type Hash = [u8; 32];
 
 /// The files of a config, as they were last read.
 #[derive(Debug)]
@@ -30,9 +28,11 @@ pub struct Files {
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 struct Contents {
     /// The config file, rules and templates.
-    own: Hash,
+    own: Fingerprint,
     /// Those that values name as `${file:PATH}`.
-    named: BTreeMap<PathBuf, Hash>,
+    named: BTreeMap<PathBuf, Fingerprint>,
+    /// Those that values name by their paths: certificates.
+    beside: BTreeMap<PathBuf, Fingerprint>,
 }
 
 /// How files look from outside: what of them changes when they do.
@@ -70,7 +70,8 @@ impl Files {
         let environment = Remembering::default();
         let loaded = load(&self.config, &environment);
         let named = environment.0.into_inner().unwrap_or_else(PoisonError::into_inner);
-        *self.last() = Contents { own, named };
+        let beside = loaded.1.files_beside().iter().cloned().collect();
+        *self.last() = Contents { own, named, beside };
         loaded
     }
 
@@ -78,15 +79,17 @@ impl Files {
     #[must_use]
     pub fn differ(&self) -> bool {
         let before = self.last().clone();
-        let named = before.named.keys().map(|path| (path.clone(), hash_of(&ProcessEnvironment.file(path)))).collect();
-        Contents { own: self.own(), named } != before
+        let named = before.named.keys().map(|path| (path.clone(), fingerprint(&ProcessEnvironment.file(path)))).collect();
+        let beside = before.beside.keys().map(|path| (path.clone(), fingerprint(&read_bounded(path, FILE_BYTES)))).collect();
+        Contents { own: self.own(), named, beside } != before
     }
 
     /// A look at them, which opens none.
     #[must_use]
     pub fn glance(&self) -> Glance {
         let mut paths = self.paths();
-        paths.extend(self.last().named.keys().cloned());
+        let last = self.last().clone();
+        paths.extend(last.named.into_keys().chain(last.beside.into_keys()));
         // Links are followed: a volume of Kubernetes changes by one that points elsewhere.
         Glance(paths.into_iter().map(|path| (path.clone(), fs::metadata(&path).ok().map(|meta| look(&meta)))).collect())
     }
@@ -109,11 +112,11 @@ impl Files {
         paths
     }
 
-    fn own(&self) -> Hash {
+    fn own(&self) -> Fingerprint {
         let mut all = Sha256::new();
         for path in self.paths() {
-            all.update(hash_of(&Ok::<_, String>(path.as_os_str().as_encoded_bytes())));
-            all.update(hash_of(&read_bounded(&path, FILE_BYTES)));
+            all.update(fingerprint(&Ok::<_, String>(path.as_os_str().as_encoded_bytes())));
+            all.update(fingerprint(&read_bounded(&path, FILE_BYTES)));
         }
         all.finalize().into()
     }
@@ -144,25 +147,9 @@ fn look(meta: &fs::Metadata) -> Look {
     }
 }
 
-/// The hash of what was read, or of why it could not be.
-fn hash_of(content: &Result<impl AsRef<[u8]>, String>) -> Hash {
-    let mut hash = Sha256::new();
-    match content {
-        Ok(content) => {
-            hash.update([1]);
-            hash.update(content);
-        }
-        Err(why) => {
-            hash.update([0]);
-            hash.update(why);
-        }
-    }
-    hash.finalize().into()
-}
-
 /// The process's environment, and what the files held that were asked of it.
 #[derive(Default)]
-struct Remembering(Mutex<BTreeMap<PathBuf, Hash>>);
+struct Remembering(Mutex<BTreeMap<PathBuf, Fingerprint>>);
 
 impl Environment for Remembering {
     fn variable(&self, name: &str) -> Option<String> {
@@ -171,7 +158,7 @@ impl Environment for Remembering {
 
     fn file(&self, path: &Path) -> Result<String, String> {
         let content = ProcessEnvironment.file(path);
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).insert(path.to_owned(), hash_of(&content));
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).insert(path.to_owned(), fingerprint(&content));
         content
     }
 }
@@ -182,14 +169,21 @@ mod tests {
 
     use super::*;
 
-    const CONFIG: &str = "channels: { hook: { kind: webhook, url: '${file:url.txt}' } }\n";
+    const CONFIG: &str = "\
+sources: { contoso: { kind: aos_scan_jobs, region: us, client_id: app, certificate: { path: app.pem } } }
+channels:
+  hook: { kind: webhook, url: '${file:url.txt}' }
+  mail: { kind: email, smtp: 'smtp://localhost', from: a@b.example, to: c@b.example, tls_ca: ca.pem }
+";
 
     fn home() -> (tempfile::TempDir, Files) {
         let folder = tempfile::tempdir().unwrap();
         for below in ["rules/tests", "templates/alert"] {
             fs::create_dir_all(folder.path().join(below)).unwrap();
         }
-        for (file, text) in [("jobrelay.yaml", CONFIG), ("rules/a.yaml", "a"), ("templates/alert/slack.json.hbs", "{}"), ("url.txt", "x")] {
+        for (file, text) in
+            [("jobrelay.yaml", CONFIG), ("rules/a.yaml", "a"), ("templates/alert/slack.json.hbs", "{}"), ("url.txt", "x"), ("ca.pem", "x")]
+        {
             fs::write(folder.path().join(file), text).unwrap();
         }
         let files = Files::of(&folder.path().join("jobrelay.yaml"));
@@ -210,6 +204,11 @@ mod tests {
             ("templates/alert/slack.json.hbs", Some("[]"), true),
             ("url.txt", Some("y"), true),
             ("url.txt", None, true),
+            // Of a certificate that was not there too.
+            ("app.pem", Some("x"), true),
+            ("ca.pem", Some("y"), true),
+            ("ca.pem", None, true),
+            ("other.pem", Some("x"), false),
             ("jobrelay.db-wal", Some("b"), false),
             ("rules/a.yaml", Some("a"), false),
         ];

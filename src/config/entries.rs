@@ -45,6 +45,13 @@ pub struct Channel<'a> {
 /// The named entries of a part. Names that can't be used are told.
 pub fn named<'a>(part: &'a Node, what: &str, faults: &mut Faults) -> Vec<(&'a Node, Name, &'a Node)> {
     let expected = format!("a mapping from each {what}'s name to its settings");
+    if matches!(part.value, Value::List(_)) {
+        // Its items may hold secrets.
+        faults.cover(part);
+        let fault = Fault::error(&part.place, format!("expected {expected}, found a list"));
+        faults.push(fault.hint(format!("leave the `-` out, and write each {what}'s name as a key with its settings below it")));
+        return Vec::new();
+    }
     let Some(mut fields) = Fields::open(part, &expected, faults) else { return Vec::new() };
     let entries = fields.rest();
     for (at, name, _) in &entries {

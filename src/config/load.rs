@@ -12,10 +12,10 @@ use super::{
     secrets, service, trial,
 };
 use crate::{
-    document::{Environment, Fault, Faults, Fields, Level, Node, Place, Value, expand, open, parse},
+    document::{Environment, Fault, Faults, Fields, Level, Node, Place, Value, expand, near, open, parse},
     domain::Name,
     rules::{self, Known, RuleSet},
-    template::Templates,
+    template::{BuiltIn, Templates},
 };
 
 /// The mark of the placeholders that `init` writes, in any case: a value that holds it was never set.
@@ -53,11 +53,17 @@ fn read(path: &Path, folder: PathBuf, environment: &dyn Environment, faults: &mu
     secrets::cover(&tree, faults);
     expand(&mut tree, environment, &folder, faults);
     let places = placeholders(&tree, faults);
+    unfilled(&tree, faults);
     let mut fields = Fields::open(&tree, "a mapping with `sources` and `channels`", faults)?;
     let (source_part, channel_part) = (fields.take("sources"), fields.take("channels"));
     let (digest_part, notice_part) = (fields.take("digests"), fields.take("notices"));
     let (server_part, storage_part) = (fields.take("server"), fields.take("storage"));
-    fields.finish(faults);
+    let elsewhere = |key: &str| match key {
+        "rules" => Some("rules stand in files of their own: rules/*.yaml beside this one".to_owned()),
+        "templates" => Some("templates stand in folders of their own: templates/ beside this file".to_owned()),
+        _ => None,
+    };
+    fields.finish_with(&elsewhere, faults);
 
     let source_entries = part(&tree, source_part, "source", faults);
     let channel_entries = part(&tree, channel_part, "channel", faults);
@@ -89,9 +95,11 @@ fn read(path: &Path, folder: PathBuf, environment: &dyn Environment, faults: &mu
     if faults.any_error() {
         return None;
     }
+    unused_sets(&sets, &channels, &rules, &folder, faults);
     let (server, storage) = (server?, storage?);
     if rules.rules().is_empty() {
-        faults.push(Fault::warning(&Place::file(&folder.join("rules")), "there is no rule: nothing will be relayed"));
+        let fault = Fault::warning(&Place::file(&folder.join("rules")), "there is no rule: nothing will be relayed");
+        faults.push(fault.hint("rules stand in *.yaml files in this folder, beside the config; `jobrelay init` writes some to start from"));
     } else {
         idle(&channels, &rules, &digests, notices.as_ref(), faults);
     }
@@ -161,6 +169,30 @@ fn placeholders(tree: &Node, faults: &mut Faults) -> Vec<String> {
     found.iter().map(place).collect()
 }
 
+/// Warns of every value that looks like a variable in the form of another tool, and is taken as it stands.
+fn unfilled(node: &Node, faults: &mut Faults) {
+    match &node.value {
+        Value::List(items) => items.iter().for_each(|item| unfilled(item, faults)),
+        Value::Map(entries) => entries.iter().for_each(|(_, value)| unfilled(value, faults)),
+        Value::Text(text) if !node.filled && is_foreign_variable(text) => {
+            let fault = Fault::warning(&node.place, "this looks like a variable, and is taken as it stands");
+            // Not repeated: it may be a password after all.
+            faults.push(fault.hint("one that is to be filled in stands in braces, as ${NAME}"));
+        }
+        _ => {}
+    }
+}
+
+/// `$NAME`, `$(NAME)`, `$env:NAME`, `%NAME%`.
+fn is_foreign_variable(text: &str) -> bool {
+    let is_name = |name: &str| {
+        let first = name.starts_with(|c: char| c.is_ascii_uppercase() || c == '_');
+        first && name.len() > 1 && name.chars().all(|c| c.is_ascii_uppercase() || c.is_ascii_digit() || c == '_')
+    };
+    let within = |front: &str, back: &str| text.strip_prefix(front).and_then(|rest| rest.strip_suffix(back)).is_some_and(is_name);
+    within("$", "") || within("$(", ")") || within("$env:", "") || within("%", "%")
+}
+
 /// Tells fallbacks that lead in a circle.
 fn circles(channels: &[Channel<'_>], faults: &mut Faults) {
     let next = |name: &Name| channels.iter().find(|channel| channel.config.name == *name).and_then(|c| c.config.fallback.clone());
@@ -190,6 +222,22 @@ fn read_digests(part: Option<&Node>, known: &Known<'_>, faults: &mut Faults) -> 
     let Some(node) = part.filter(|node| !matches!(node.value, Value::Null)) else { return Vec::new() };
     let named = entries::named(node, "digest", faults);
     named.iter().filter_map(|(_, name, node)| digests::digest(name, node, known, faults)).collect()
+}
+
+/// Warns of every set of the user's own that no channel and no rule asks for.
+fn unused_sets(sets: &[String], channels: &[Channel<'_>], rules: &RuleSet, folder: &Path, faults: &mut Faults) {
+    let of_channels = channels.iter().map(|channel| channel.config.common.template.as_str());
+    let of_rules = rules.rules().iter().chain(rules.resting()).filter_map(|rule| rule.facts.template.as_deref());
+    let built_in = BuiltIn::ALL.iter().map(|set| set.name());
+    let used: Vec<&str> = built_in.clone().chain(of_channels).chain(of_rules).collect();
+    for set in sets.iter().filter(|set| !used.contains(&set.as_str())) {
+        let place = Place::file(&folder.join("templates").join(set));
+        let hint = near(set, built_in.clone()).map_or_else(
+            || format!("write `template: {set}` at a channel or a rule, or remove the folder"),
+            |near| format!("did you mean `{near}`? a folder of that name takes the place of what is built in"),
+        );
+        faults.push(Fault::warning(&place, format!("no channel and no rule uses the template set `{set}`")).hint(hint));
+    }
 }
 
 /// Warns of every channel that nothing sends to.

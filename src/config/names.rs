@@ -21,9 +21,16 @@ pub fn check_name(at: &Node, name: &str, faults: &mut Faults) {
 
 /// A fault about something unknown, with the nearest known name or the list of all.
 pub fn unknown(at: &Node, what: &str, name: &str, known: &[&str]) -> Fault {
-    let message = if at.filled { format!("unknown {what}") } else { format!("unknown {what} `{name}`") };
+    let message = if at.filled && name.is_empty() {
+        format!("the value filled in is empty: it is no {what}")
+    } else if at.filled {
+        format!("unknown {what}")
+    } else {
+        format!("unknown {what} `{name}`")
+    };
     let hint = match near(name, known.iter().copied()) {
         Some(nearest) => format!("did you mean `{nearest}`?"),
+        None if !at.filled && name.contains(',') => "several stand in a list, as in [a, b]".to_owned(),
         None if known.is_empty() => format!("there is no {what} at all"),
         None => format!("there are: {}", known.join(", ")),
     };

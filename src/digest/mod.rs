@@ -23,7 +23,7 @@ use jiff::{SignedDuration, Timestamp, ToSpan as _, tz::TimeZone};
 
 use crate::{
     domain::{Day, Digest, Name, State, is_bad},
-    rules::RuleSet,
+    rules::{RuleSet, Unanswered},
     store::{DigestStore, StoreError},
 };
 pub use due::{Decision, Plan, decide};
@@ -95,6 +95,9 @@ pub async fn gather(store: &dyn DigestStore, scope: &Scope, period: &Period) -> 
     let filling = Arc::clone(&sums);
     let each = Box::new(move |job: &_, counted| filling.lock().unwrap_or_else(PoisonError::into_inner).add(job, counted));
     store.each_ended(from, period.until, each).await?;
+    for Unanswered { place, why, .. } in scope.when.iter().flat_map(|when| when.newly_unanswered()) {
+        tracing::warn!(digest = %scope.name, place, why, "an `expr` gives no answer for a job, which is not in the digest then");
+    }
     // The store has let its own hold of it go.
     let sums = std::mem::take(&mut *sums.lock().unwrap_or_else(PoisonError::into_inner));
     let days = match &scope.when {

@@ -1,8 +1,12 @@
 //! What is wrong in a file, and where.
 
-use std::{ops::Range, sync::Arc};
+use std::{
+    ops::Range,
+    path::{Path, PathBuf},
+    sync::Arc,
+};
 
-use super::{Node, Place, Source, Value};
+use super::{FILE_BYTES, Fingerprint, Node, Place, Source, Value, fingerprint, read_bounded};
 
 /// How bad a fault is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -56,13 +60,14 @@ impl Fault {
     }
 }
 
-/// Every fault met so far, and the places that must not be shown.
+/// Every fault met so far, the places that must not be shown, and what else was read.
 #[derive(Debug, Default)]
 pub struct Faults {
     told: Vec<Fault>,
     hidden: Vec<(Arc<Source>, Range<usize>)>,
     literal: Vec<Place>,
     broken: Vec<Arc<Source>>,
+    beside: Vec<(PathBuf, Fingerprint)>,
 }
 
 impl Faults {
@@ -73,11 +78,23 @@ impl Faults {
 
     /// Adds all of another reading.
     pub fn append(&mut self, other: Self) {
-        let Self { told, hidden, literal, broken } = other;
+        let Self { told, hidden, literal, broken, beside } = other;
         self.told.extend(told);
         self.hidden.extend(hidden);
         self.literal.extend(literal);
         self.broken.extend(broken);
+        self.beside.extend(beside);
+    }
+
+    /// Notes a file that a value names, such as a certificate, before it is read: what it holds is a part of the config.
+    pub fn beside(&mut self, path: &Path) {
+        self.beside.push((path.to_owned(), fingerprint(&read_bounded(path, FILE_BYTES))));
+    }
+
+    /// The files that values name, each with what it held.
+    #[must_use]
+    pub fn files_beside(&self) -> &[(PathBuf, Fingerprint)] {
+        &self.beside
     }
 
     /// Adds an error at a node.

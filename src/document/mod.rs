@@ -5,16 +5,19 @@
 
 mod expand;
 mod fault;
+mod folder;
 mod node;
 mod open;
 mod reader;
 mod shape;
+mod slip;
 mod yaml;
 
 pub use expand::{Environment, expand};
 pub use fault::{Fault, Faults, Level};
+pub use folder::Folder;
 pub use node::{FILE_BYTES, Node, Place, Source, Value};
-pub use open::{open, read_bounded};
+pub use open::{Fingerprint, fingerprint, open, read_bounded};
 pub use reader::{Fields, boolean, duration, integer, near, one_or_many, text, text_list};
 pub use shape::{DURATION, DURATION_PAIR, Form, Key, Keys};
 pub use yaml::parse;

@@ -2,6 +2,8 @@
 
 use std::{fs::File, io::Read, path::Path, sync::Arc};
 
+use sha2::{Digest, Sha256};
+
 use super::{FILE_BYTES, Fault, Faults, Place, Source};
 
 /// Reads a YAML file; what keeps it from being read is added to `faults`. A byte order mark is passed over.
@@ -30,6 +32,26 @@ pub fn open(path: &Path, faults: &mut Faults) -> Option<Arc<Source>> {
             None
         }
     }
+}
+
+/// What tells one content of a file from another.
+pub type Fingerprint = [u8; 32];
+
+/// The fingerprint of what was read or, where it could not be, of why.
+#[must_use]
+pub fn fingerprint(content: &Result<impl AsRef<[u8]>, String>) -> Fingerprint {
+    let mut hash = Sha256::new();
+    match content {
+        Ok(content) => {
+            hash.update([1]);
+            hash.update(content);
+        }
+        Err(why) => {
+            hash.update([0]);
+            hash.update(why);
+        }
+    }
+    hash.finalize().into()
 }
 
 /// The content of a regular file of at most `most` bytes. A pipe or a device is refused: reading it could wait for ever.

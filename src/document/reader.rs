@@ -72,6 +72,11 @@ impl<'a> Fields<'a> {
 
     /// Tells every key that no one asked for, with the nearest one that was.
     pub fn finish(self, faults: &mut Faults) {
+        self.finish_with(&|_| None, faults);
+    }
+
+    /// The same, where some keys stand elsewhere: `elsewhere` says where.
+    pub fn finish_with(self, elsewhere: &dyn Fn(&str) -> Option<String>, faults: &mut Faults) {
         for (key, name, value) in &self.entries {
             // It may be a secret under a mistyped name.
             faults.cover(value);
@@ -82,7 +87,8 @@ impl<'a> Fields<'a> {
                 continue;
             }
             let mut fault = Fault::error(&key.place, format!("unknown key `{name}`"));
-            fault.hint = near(name, self.asked.iter().copied()).map(|known| format!("did you mean `{known}`?")).or_else(|| {
+            let meant = || near(name, self.asked.iter().copied()).map(|known| format!("did you mean `{known}`?"));
+            fault.hint = elsewhere(name).or_else(meant).or_else(|| {
                 let mut known = self.asked.clone();
                 known.sort_unstable();
                 Some(format!("known here: {}", known.join(", ")))
@@ -105,9 +111,32 @@ pub fn near<'k>(name: &str, known: impl IntoIterator<Item = &'k str>) -> Option<
 
 /// Tells that `node` is not what was expected, unless it is a `${...}` that failed already.
 fn expected(node: &Node, what: &str, faults: &mut Faults) {
-    if !(node.filled && matches!(node.value, Value::Null)) {
-        faults.error(node, format!("expected {what}, found {}", node.kind()));
+    if node.filled && matches!(node.value, Value::Null) {
+        return;
     }
+    let mut fault = Fault::error(&node.place, format!("expected {what}, found {}", node.kind()));
+    let is_text = |parses: fn(&str) -> bool| node.as_text().is_some_and(|text| parses(text.trim()));
+    fault.hint = match what {
+        _ if is_cut_off_by_a_comment(node) => Some("`#` begins a comment: put the text in quotes, or leave the `#` out"),
+        "a whole number" if is_text(|text| text.parse::<i64>().is_ok()) => Some("write it without quotes"),
+        "true or false" if is_text(|text| ["true", "yes", "on"].contains(&text.to_lowercase().as_str())) => {
+            Some("write `true`, without quotes")
+        }
+        "true or false" if is_text(|text| ["false", "no", "off"].contains(&text.to_lowercase().as_str())) => {
+            Some("write `false`, without quotes")
+        }
+        _ => None,
+    }
+    .map(str::to_owned);
+    faults.push(fault);
+}
+
+/// Whether nothing stands here because it was taken for a comment, as in `notify: #oncall`.
+fn is_cut_off_by_a_comment(node: &Node) -> bool {
+    let line = node.place.source.text.lines().nth(node.place.line.saturating_sub(1)).unwrap_or_default();
+    let behind = line.char_indices().nth(node.place.column.saturating_sub(1)).and_then(|(at, _)| line.get(at..)).unwrap_or_default();
+    let mut rest = behind.trim_start_matches([':', '-', ' ']).chars();
+    matches!(node.value, Value::Null) && rest.next() == Some('#') && rest.next().is_some_and(char::is_alphanumeric)
 }
 
 /// A text; a bare number or boolean is taken as it is written.

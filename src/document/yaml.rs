@@ -5,7 +5,7 @@ use std::{fmt, sync::Arc};
 use serde::de::{Deserialize, Deserializer, MapAccess, SeqAccess, Visitor};
 use serde_yaml::{Error, Location, Spanned, options::DuplicateKeyPolicy};
 
-use super::{FILE_BYTES, Fault, Faults, Node, Place, Source, Value};
+use super::{FILE_BYTES, Fault, Faults, Node, Place, Source, Value, slip};
 
 /// How deep values may nest; reading recurses, and no rule of ours needs half of it.
 const DEPTH: usize = 64;
@@ -48,7 +48,11 @@ fn read(source: &Arc<Source>) -> Result<Node, Fault> {
         let error = error.without_snippet();
         let place = error.location().map_or_else(|| start_of(source), |at| place_of(&at, source));
         let place = culprit(error, source, place.line).unwrap_or(place);
-        Fault::error(&place, format!("not valid YAML: {}", words(error)))
+        let words = words(error);
+        slip::tab(source, &words, &place).unwrap_or_else(|| {
+            let hint = slip::hint(&words).map(str::to_owned);
+            Fault { hint, ..Fault::error(&place, format!("not valid YAML: {words}")) }
+        })
     })?;
     Ok(placed(raw, source))
 }
@@ -271,8 +275,8 @@ mod tests {
             ("a: !!int canary\n", "1:10 not valid YAML: invalid u64"),
             ("a: 1\n---\nb: canary\n", "2:1 not valid YAML: a second document begins here (`---`): a file holds one"),
             ("a: 1\n# x\n--- # canary\n\n# y\nb: canary\n", "3:1 not valid YAML: a second document begins here (`---`): a file holds one"),
-            ("a:\n  b: canary\n\tc: d\n", "3:1 not valid YAML: while scanning a plain scalar, found a tab"),
-            ("a:\n  b: canary\n \tc: d\n", "3:2 not valid YAML: while scanning a plain scalar, found a tab"),
+            ("a:\n  b: canary\n\tc: d\n", "3:1 not valid YAML: a tab stands in the indentation of this line"),
+            ("a:\n  b: canary\n \tc: d\n", "3:2 not valid YAML: a tab stands in the indentation of this line"),
             ("a: &x { b: *x }\n", "1:12 not valid YAML: an alias (`*name`) lies within what it stands for"),
             ("a: .nan\n", "1:4 not valid YAML: `.nan` and `.inf` are no numbers here"),
         ] {

@@ -31,7 +31,7 @@ use crate::{
     domain::{Name, format_duration},
     health::{Health, Topic},
     metrics::Metrics,
-    rules::RuleSet,
+    rules::{RuleSet, Unanswered},
     source::{Feed, FeedError},
     store::{OpenJob, SourceRecord, Store, StoreError},
     wake::Wake,
@@ -184,7 +184,11 @@ impl Intake {
     async fn turn_and_judge(&self, state: &mut State) -> Result<Turn, TurnError> {
         let turn = self.turn(state).await;
         let complete = matches!(turn, Ok(Turn::Complete));
-        match (turn, self.judge_what_waits(state, complete).await) {
+        let judged = self.judge_what_waits(state, complete).await;
+        for Unanswered { rule, place, why } in self.rules.newly_unanswered() {
+            tracing::warn!(%rule, place, why, "an `expr` gives no answer for a job, and does not hold: `jobrelay explain JOB` shows it for each");
+        }
+        match (turn, judged) {
             (Ok(_), Err(error)) => Err(error.into()),
             (turn, _) => turn,
         }

@@ -2,14 +2,14 @@
 
 use std::sync::Arc;
 
-use jiff::{SignedDuration, Timestamp};
+use jiff::SignedDuration;
 use serde_json::Value;
 
 use crate::{
     domain::{
         Category, Failing, Job, JobType, Listed, Name, Notice, Notification, NotificationKind, RuleFacts, Severity, State, Undelivered,
     },
-    template::{BuiltIn, digests},
+    template::{BuiltIn, digests, notices},
 };
 
 /// One message to be shown.
@@ -24,6 +24,8 @@ pub struct Scene {
 
 /// How many jobs a large roll-up carries: more than any channel names.
 const MANY: usize = 200;
+
+pub use crate::template::sample_now as now;
 
 /// What scans are called.
 const PROFILES: [&str; 5] =
@@ -45,12 +47,6 @@ const HOSTILE: [&str; 10] = [
     "Prüfung 夜間スキャン 👩‍💻 שלום",
     "</iframe></textarea></style></pre>",
 ];
-
-/// The present of the page: always the same, so that the same templates make the same page.
-pub fn now() -> Timestamp {
-    // The time of the vendor's own sample.
-    Timestamp::from_second(1_727_330_400).unwrap_or(Timestamp::UNIX_EPOCH)
-}
 
 /// The messages that a set has words for.
 pub fn of_set(set: &str) -> Vec<Scene> {
@@ -85,36 +81,36 @@ fn of_alerts() -> Vec<Scene> {
     ]
 }
 
-/// The messages about the watch itself.
+/// The messages about the watch itself: those that `check` tries, and what else a reader may meet.
 fn of_notices() -> Vec<Scene> {
-    let begins = Notice {
-        topic: "source contoso down".into(),
-        title: "contoso can't be read".into(),
-        text: "The job list of contoso can't be read. The last answer: HTTP 503 Service Unavailable".into(),
-        since: Some(now() - SignedDuration::from_mins(15)),
-        severity: Severity::Critical,
-        over: false,
+    let sample = |what: &str| notices().into_iter().find(|(words, _)| *words == what).map(|(_, notification)| notification);
+    let turned = |sample: &Notification, turn: &dyn Fn(&Notice) -> Notice| {
+        let notice = sample.notice.as_ref().map(turn);
+        Notification { notice, ..sample.clone() }
     };
-    let over = Notice {
-        title: "contoso can be read again".into(),
-        text: "Nothing that ended meanwhile is lost: it is relayed now, late but once.".into(),
-        severity: Severity::Info,
-        over: true,
-        ..begins.clone()
+    let about = |notification: Notification| {
+        let rule = notification.notice.as_ref().map_or_else(|| notification.rule.clone(), Notice::facts);
+        Notification { rule, ..notification }
     };
-    let hostile = Notice { topic: HOSTILE[2].into(), title: HOSTILE[0].into(), text: HOSTILE.join(" · "), ..begins.clone() };
-    vec![
-        scene("A trouble begins", "begins", notice(begins.clone())),
-        scene("A trouble is over", "over", notice(over)),
-        scene("Many sources in the same trouble", "together", notice(together(&begins))),
-        scene("A scan that never came", "missing", of_rule(missing(&begins))),
-        scene(
-            "It came after all",
-            "came",
-            of_rule(Notice { title: CAME.into(), over: true, severity: Severity::Info, ..missing(&begins) }),
-        ),
-        scene("Hostile words", "hostile", notice(hostile)),
+    let begins = sample("a notice that begins");
+    let missing = sample("a notice of a missing scan");
+    let many = begins.as_ref().map(|begins| about(turned(begins, &together)));
+    let came = |missing: &Notice| Notice { title: CAME.into(), over: true, severity: Severity::Info, ..missing.clone() };
+    let came = missing.as_ref().map(|missing| turned(missing, &came));
+    let hostile =
+        |begins: &Notice| Notice { topic: HOSTILE[2].into(), title: HOSTILE[0].into(), text: HOSTILE.join(" · "), ..begins.clone() };
+    let hostile = begins.as_ref().map(|begins| about(turned(begins, &hostile)));
+    [
+        ("A trouble begins", "begins", begins),
+        ("A trouble is over", "over", sample("a notice that is over")),
+        ("Many sources in the same trouble", "together", many),
+        ("A scan that never came", "missing", missing),
+        ("It came after all", "came", came),
+        ("Hostile words", "hostile", hostile),
     ]
+    .into_iter()
+    .filter_map(|(title, slug, notification)| Some(scene(title, slug, notification?)))
+    .collect()
 }
 
 fn together(like: &Notice) -> Notice {
@@ -128,22 +124,6 @@ fn together(like: &Notice) -> Notice {
 }
 
 const CAME: &str = "A scan of \"nightly sites\" has finished at contoso, 2h 5m late";
-
-fn missing(like: &Notice) -> Notice {
-    Notice {
-        topic: "missing nightly-scan contoso".into(),
-        title: "No scan of \"nightly *\" has finished in time at contoso".into(),
-        text:
-            "One was expected by 2024-09-26 05:43 UTC (every 1d, 30m grace). The last one, \"nightly sites\", ended 2024-09-25 05:13 UTC. None runs now: see whether its schedule is on."
-                .into(),
-        ..like.clone()
-    }
-}
-
-fn of_rule(notice: Notice) -> Notification {
-    let rule = RuleFacts { name: "nightly-scan".into(), description: "The nightly scan runs every night.".into(), ..rule() };
-    Notification { notice: Some(notice), total: 1, ..alerts(NotificationKind::Notice, &rule, Vec::new()) }
-}
 
 /// The digests: as `check` tries them, and one in which every name means harm.
 fn of_digests() -> Vec<Scene> {
@@ -203,9 +183,4 @@ fn job(n: usize) -> Job {
 fn alerts(kind: NotificationKind, rule: &RuleFacts, jobs: Vec<Job>) -> Notification {
     let (key, channel) = ("msg_preview".into(), Name::from("preview"));
     Notification { key, channel, ..Notification::sample(kind, rule, jobs, now()) }
-}
-
-fn notice(notice: Notice) -> Notification {
-    let rule = notice.facts();
-    Notification { notice: Some(notice), total: 1, ..alerts(NotificationKind::Notice, &rule, Vec::new()) }
 }

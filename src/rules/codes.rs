@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 
 use crate::{
-    document::{Faults, Node, text_list},
+    document::{Fault, Faults, Node, text_list},
     domain::{Category, Job, JobType, State},
 };
 
@@ -112,6 +112,23 @@ pub(super) fn names(field: Field, codes: &[i64]) -> String {
     either(codes.iter().map(|code| field.name(*code)))
 }
 
+/// What people call it elsewhere, in the console and in other tools.
+fn meant(field: Field, written: &str) -> Option<&'static str> {
+    const STATES: [(&str, &[&str]); 5] = [
+        ("running", &["in progress", "inprogress", "started", "executing", "active"]),
+        ("finished", &["success", "successful", "succeeded", "complete", "completed", "done", "ok"]),
+        ("failed", &["error", "errors", "failure", "fail"]),
+        (
+            "finished_with_exception",
+            &["exception", "exceptions", "partial", "partially succeeded", "partially finished", "warning", "warnings"],
+        ),
+        ("stopped", &["cancelled", "canceled", "aborted", "stopping"]),
+    ];
+    let word = written.trim().to_lowercase().replace(['_', '-'], " ");
+    let find = || STATES.iter().find(|(_, words)| words.contains(&word.as_str())).map(|(name, _)| *name);
+    if field == Field::State { find() } else { None }
+}
+
 /// Reads one code or a list of them; none if none was right.
 pub(super) fn list(field: Field, node: &Node, faults: &mut Faults) -> Option<Vec<i64>> {
     let mut codes = Vec::new();
@@ -122,7 +139,13 @@ pub(super) fn list(field: Field, node: &Node, faults: &mut Faults) -> Option<Vec
             None => {
                 let names = field.names();
                 let names: Vec<&str> = names.iter().map(AsRef::as_ref).collect();
-                unknown(item, field.word(), &written, &names, faults);
+                match meant(field, &written).filter(|_| !item.filled) {
+                    Some(name) => {
+                        let fault = Fault::error(&item.place, format!("unknown {} `{written}`", field.word()));
+                        faults.push(fault.hint(format!("did you mean `{name}`?")));
+                    }
+                    None => unknown(item, field.word(), &written, &names, faults),
+                }
             }
         }
     }

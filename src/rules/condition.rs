@@ -1,6 +1,6 @@
 //! The table of conditions: one row each. What `when` reads, what its errors name and what `explain` says come from here.
 
-use std::{cell::OnceCell, fmt::Debug, time::Duration};
+use std::{cell::OnceCell, fmt::Debug, sync::Arc, time::Duration};
 
 use jiff::Timestamp;
 
@@ -19,6 +19,7 @@ use super::{
     previous,
     profile::{self, Patterns},
     slower, source, streak,
+    unanswered::Silence,
     when::When,
 };
 
@@ -157,6 +158,11 @@ pub(super) trait Test: Debug + Send + Sync {
         Vec::new()
     }
 
+    /// Whether it has given no answer, of one that may give none.
+    fn silence(&self) -> Option<&Arc<Silence>> {
+        None
+    }
+
     /// What can be told of it without a job.
     fn lane(&self) -> Lane<'_> {
         Lane::Other
@@ -219,9 +225,21 @@ pub(super) fn twice(item: &Node, what: &str, written: &str, faults: &mut Faults)
 /// A fault about a value that is not one of the known: names the nearest, or all. What was filled in from outside is not
 /// repeated.
 pub(super) fn unknown(node: &Node, what: &str, written: &str, known: &[&str], faults: &mut Faults) {
-    let message = if node.filled { format!("the value filled in is no known {what}") } else { format!("unknown {what} `{written}`") };
+    let message = match (node.filled, written.is_empty()) {
+        (true, true) => format!("the value filled in is empty: it is no {what}"),
+        (true, false) => format!("the value filled in is no known {what}"),
+        _ => format!("unknown {what} `{written}`"),
+    };
     let hint = crate::document::near(written, known.iter().copied()).map_or_else(
-        || if known.is_empty() { format!("there is no {what} yet") } else { format!("known: {}", known.join(", ")) },
+        || {
+            if !node.filled && written.contains(',') {
+                "several stand in a list, as in [a, b]".to_owned()
+            } else if known.is_empty() {
+                format!("there is no {what} yet")
+            } else {
+                format!("known: {}", known.join(", "))
+            }
+        },
         |name| format!("did you mean `{name}`?"),
     );
     faults.push(crate::document::Fault::error(&node.place, message).hint(hint));

@@ -98,6 +98,11 @@ fn window(node: &Node, faults: &mut Faults) -> Option<Window> {
     fields.finish(faults);
     let days = days.map(|node| read_days(node, faults));
     let between = between.and_then(|node| {
+        if matches!(node.value, Value::List(_)) {
+            let fault = Fault::error(&node.place, "expected text, found a list");
+            faults.push(fault.hint("write the times of day as in \"22:00-06:00\""));
+            return None;
+        }
         let written = text(node, faults)?;
         let read = minutes(&written);
         if let Err(why) = &read {
@@ -167,6 +172,12 @@ fn read_days(node: &Node, faults: &mut Faults) -> [bool; 7] {
             }
             (from_known, _) => {
                 let wrong = if from_known.is_some() { to } else { from };
+                let small = written.to_lowercase();
+                if !item.filled && small.split('-').all(|part| day(part.trim()).is_some()) {
+                    let fault = Fault::error(&item.place, format!("unknown day `{written}`"));
+                    faults.push(fault.hint(format!("write it in small letters, as `{small}`")));
+                    continue;
+                }
                 unknown(item, "day", wrong, &DAYS.map(|(short, ..)| short), faults);
             }
         }

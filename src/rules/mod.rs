@@ -27,6 +27,7 @@ mod slower;
 mod source;
 mod streak;
 mod turns;
+mod unanswered;
 mod version;
 mod when;
 pub mod words;
@@ -43,6 +44,7 @@ pub use past::{Need, PAST_MOST, Past};
 pub use read::{read, read_digest};
 pub use rule::{Group, GroupBy, Limit, Rule};
 pub use ruleset::RuleSet;
+pub use unanswered::Unanswered;
 
 use crate::domain::Name;
 pub use crate::domain::Told;

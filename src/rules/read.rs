@@ -13,7 +13,7 @@ use crate::{
 
 use super::{
     Group, GroupBy, Known, Limit, Missing, Rule, RuleSet,
-    condition::unknown,
+    condition::{CONDITIONS, unknown},
     rule::Trigger,
     sense::{self, Of},
     version,
@@ -35,6 +35,11 @@ pub fn read(files: &[Node], known: &Known<'_>, faults: &mut Faults) -> RuleSet {
     let mut names: BTreeMap<String, Place> = BTreeMap::new();
     let mut twins = BTreeMap::new();
     for file in files {
+        if matches!(file.value, Value::List(_)) {
+            let fault = Fault::error(&file.place, "expected a mapping with the key `rules`, found a list");
+            faults.push(fault.hint("write `rules:` in a line of its own above the list"));
+            continue;
+        }
         let Some(mut fields) = Fields::open(file, "a mapping with the key `rules`", faults) else { continue };
         if let Some(list) = fields.require("rules", faults) {
             match &list.value {
@@ -58,10 +63,13 @@ pub fn read(files: &[Node], known: &Known<'_>, faults: &mut Faults) -> RuleSet {
                 }
                 // A file whose rules are all commented out.
                 Value::Null if !list.filled => {}
-                _ => faults.error(list, format!("expected a list of rules, found {}", list.kind())),
+                _ => {
+                    let fault = Fault::error(&list.place, format!("expected a list of rules, found {}", list.kind()));
+                    faults.push(fault.hint("each rule begins with a `-`, as in `- name: scan-failed`"));
+                }
             }
         }
-        fields.finish(faults);
+        fields.finish_with(&elsewhere, faults);
     }
     RuleSet::new(rules, version::of(&told)).with_resting(resting)
 }
@@ -94,6 +102,15 @@ pub fn read_digest(name: &Name, node: &Node, known: &Known<'_>, faults: &mut Fau
     RuleSet::new(when.map(|when| Arc::new(rule(when))).into_iter().collect(), version::of(&[version::plain(node)]))
 }
 
+/// Where a key of a rule file stands that is none.
+fn elsewhere(key: &str) -> Option<String> {
+    match key {
+        "tests" => Some("rule tests stand in files of their own: rules/tests/*.yaml".to_owned()),
+        "sources" | "channels" | "digests" | "notices" | "server" | "storage" => Some(format!("`{key}` stands in jobrelay.yaml")),
+        _ => None,
+    }
+}
+
 /// Warns of a rule that asks for the same and notifies the same channels as one before it.
 fn tell_twin(node: &Node, rule: &Rule, known: &mut BTreeMap<(String, Vec<Name>), Name>, faults: &mut Faults) {
     let Some(asked) = node.peek("when").or_else(|| node.peek("missing")) else { return };
@@ -124,7 +141,9 @@ fn rule(node: &Node, known: &Known<'_>, names: &mut BTreeMap<String, Place>, fau
     let labels = fields.take("labels").map(|at| labels(at, faults)).unwrap_or_default();
     let template = fields.take("template").and_then(|at| template(at, known, faults));
     let enabled = fields.take("enabled").and_then(|at| boolean(at, faults)).unwrap_or(true);
-    fields.finish(faults);
+    let is_condition = |key: &str| CONDITIONS.iter().any(|condition| condition.key == key) || ["any", "all", "not"].contains(&key);
+    fields
+        .finish_with(&|key| is_condition(key).then(|| format!("`{key}` is a condition: it stands below `when`, indented deeper")), faults);
     let trigger = match (when, missing) {
         (Some(at), None) => {
             let when = When::read(at, known, faults);

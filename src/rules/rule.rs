@@ -33,6 +33,12 @@ pub(super) enum Trigger {
 }
 
 impl Rule {
+    /// Whether it is judged while a job runs.
+    #[must_use]
+    pub fn watches_running(&self) -> bool {
+        matches!(&self.trigger, Trigger::When(when) if when.watches_running())
+    }
+
     /// `missing: {profile, every, grace, source}`, of a rule that has it in place of `when`.
     #[must_use]
     pub const fn missing(&self) -> Option<&Missing> {

@@ -17,6 +17,7 @@ use super::{
     index::{Index, Number, REGEX_SET_BYTES},
     possible::Possible,
     rule::Trigger,
+    unanswered::{Silence, silences},
     version,
     when::{Leaf, When, needed},
 };
@@ -33,6 +34,8 @@ pub struct RuleSet {
     version: String,
     watches_running: bool,
     looks_back: bool,
+    /// Of each `expr`, its rule's number.
+    silences: Vec<(Number, Arc<Silence>)>,
     index: Index,
     /// The rules that jobs alike may match: most jobs are like one seen before, and cost one look here.
     remembered: Cache<Kind, Arc<[Candidate]>>,
@@ -107,6 +110,8 @@ impl RuleSet {
         // A rule that can never match is in no index.
         let possible: Vec<(Number, Possible<'_>)> = numbered().filter_map(|(number, when)| Some((number, Possible::of(when)?))).collect();
         let index = Index::new(rules.len(), &possible, regex_set_bytes);
+        let silent = (0..).zip(&rules).flat_map(|(number, rule)| silences(&rule.trigger).into_iter().map(move |one| (number, one)));
+        let silences = silent.collect();
         let weight = |kind: &Kind, candidates: &Arc<[Candidate]>| {
             // What an entry takes besides: the cache's own records of it, by its authors' figures and rounded up.
             const BESIDES: usize = 200;
@@ -114,7 +119,7 @@ impl RuleSet {
             u32::try_from(bytes).unwrap_or(u32::MAX)
         };
         let remembered = Cache::builder().max_capacity(REMEMBERED_BYTES).weigher(weight).build();
-        Self { rules, resting: Vec::new(), version, watches_running, looks_back, index, remembered }
+        Self { rules, resting: Vec::new(), version, watches_running, looks_back, silences, index, remembered }
     }
 
     /// Whether some rule may match jobs of a source, as far as its conditions on sources tell.
@@ -127,6 +132,11 @@ impl RuleSet {
     #[must_use]
     pub fn rules(&self) -> &[Arc<Rule>] {
         &self.rules
+    }
+
+    /// Each `expr` with its rule's name.
+    pub(super) fn silences(&self) -> impl Iterator<Item = (&Name, &Silence)> {
+        self.silences.iter().filter_map(|(number, silence)| Some((&self.rules.get(*number as usize)?.name, &**silence)))
     }
 
     /// The rules at rest (`enabled: false`), in the order of the files. They judge nothing.

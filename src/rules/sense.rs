@@ -117,8 +117,8 @@ fn parts<'n, 't>(node: &'n Node, when: &'t When) -> Vec<(&'static str, &'n Node,
 /// whether `running` is named there.
 fn branches(node: &Node, when: &When, around: (&Possible<'_>, bool), of: Of, faults: &mut Faults) {
     let parts = parts(node, when);
-    let plain = when.demands().into_iter().filter(|part| matches!(part, When::Is(_) | When::Not(_)));
-    let Some(context) = plain.fold(Some(around.0.clone()), |context, part| context?.within(part, false)) else { return };
+    let mut plain = when.demands().into_iter().filter(|part| matches!(part, When::Is(_) | When::Not(_)));
+    let Some(context) = plain.try_fold(around.0.clone(), |context, part| context.within(part, false)) else { return };
     for (at, (key, node, part)) in parts.iter().enumerate() {
         let (Value::List(items), When::Any(list) | When::All(list)) = (&node.value, part) else { continue };
         let beside = |(other, (.., part)): (usize, &(&str, &Node, &When))| other != at && part.watches_running();

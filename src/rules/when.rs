@@ -8,7 +8,7 @@
 use std::fmt;
 
 use crate::{
-    document::{Faults, Fields, Node, Value},
+    document::{Fault, Faults, Fields, Node, Value},
     domain::State,
 };
 
@@ -175,6 +175,15 @@ pub(super) const fn needed(facts: &Facts<'_>) -> Answer {
 fn read(node: &Node, known: &Known<'_>, depth: usize, faults: &mut Faults) -> Option<When> {
     if depth > NESTED {
         faults.error(node, format!("`any`, `all` and `not` nest deeper than {NESTED}"));
+        return None;
+    }
+    let hint = match node.value {
+        Value::List(_) => Some("leave the `-` out: all conditions here must hold; where one is enough, `any: [...]` lists them"),
+        Value::Null if !node.filled => Some("conditions stand below it, indented deeper; `when: {}` means every job that ends"),
+        _ => None,
+    };
+    if let Some(hint) = hint {
+        faults.push(Fault::error(&node.place, format!("expected a mapping of conditions, found {}", node.kind())).hint(hint));
         return None;
     }
     let mut fields = Fields::open(node, "a mapping of conditions", faults)?;

@@ -31,9 +31,14 @@ pub(super) fn read(folder: &Path, faults: &mut Faults) -> Vec<Found> {
     };
     for (name, path) in entries(folder, faults) {
         if !path.is_dir() {
-            if Part::of_file(&name).is_some() {
+            // Who keeps a note there knows that it is none.
+            if !name.to_lowercase().ends_with(".md") {
+                let known = Part::ALL.iter().map(|part| part.file());
+                let name = Part::of_file(&name).map(Part::file).or_else(|| near(&name, known)).unwrap_or("slack.json.hbs");
                 let fault = Fault::warning(&at(&path), "the file stands outside of any set and is not used");
-                faults.push(fault.hint(format!("move it to {}", folder.join("alert").join(&name).display())));
+                faults.push(
+                    fault.hint(format!("a set is a folder: move it to a path such as {}", folder.join("alert").join(name).display())),
+                );
             }
             continue;
         }

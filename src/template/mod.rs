@@ -33,7 +33,7 @@ pub use engine::{RENDERED_BYTES, RenderFailure, Snippet};
 pub use files::TEMPLATE_BYTES;
 pub use inline::Inline;
 pub use part::{BuiltIn, Part};
-pub use sample::{digests, notices, samples, samples_of};
+pub use sample::{digests, notices, now as sample_now, samples, samples_of};
 pub use steps::{LONGEST, STEPS};
 pub use summary::PICTURE;
 pub use view::{BATCH, undelivered_line, view};

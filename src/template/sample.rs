@@ -11,8 +11,9 @@ use crate::domain::{
     Recovered, RuleFacts, Severity, Slow, SourceCoverage, State, Tenant, Totals,
 };
 
-/// The time at which samples are rendered.
-pub(super) fn now() -> Timestamp {
+/// The present of the samples: always the same, so that the same templates make the same messages.
+#[must_use]
+pub fn now() -> Timestamp {
     at(1_727_330_320)
 }
 

@@ -49,7 +49,10 @@ impl Environment for Variables {
 }
 
 fn variables() -> Variables {
-    Variables([("ID", "app"), ("SECRET", "s3cret"), ("HOOK", "https://hooks.slack.com/services/T/B/x"), ("SHORT", "canary")].into())
+    Variables(
+        [("ID", "app"), ("SECRET", "s3cret"), ("HOOK", "https://hooks.slack.com/services/T/B/x"), ("SHORT", "canary"), ("EMPTY", "")]
+            .into(),
+    )
 }
 
 fn load(config: &str, rules: &str) -> (tempfile::TempDir, Option<config::Config>, Faults) {
@@ -205,6 +208,76 @@ fn all_mistakes_of_all_files_are_told_at_once_with_the_nearest_name() {
         report.contains("jobrelay.yaml:9:11: error: unknown kind of channel `slak`\n  |\n9 |     kind: slak\n  |           ^^^^\n"),
         "{report}"
     );
+}
+
+/// A mistake that people make, the fault that it is, and what is said to do about it.
+#[test]
+fn what_people_write_by_mistake_is_answered_with_what_to_do() {
+    let config = |from: &'static str, to: &'static str| (GOOD.replacen(from, to, 1), RULES.to_owned());
+    let rules = |from: &'static str, to: &'static str| (GOOD.to_owned(), RULES.replacen(from, to, 1));
+    let cases = [
+        (config("    region", "\tregion"), "4:1 a tab stands in the indentation of this line", "indent with blanks"),
+        (rules("    when:", "\twhen:"), "3:1 a tab stands in the indentation of this line", "indent with blanks"),
+        (config("    kind: slack", "   kind: slack"), "10:8 mapping values are not allowed", "see the line above too"),
+        (config("    kind: slack", "    kind:slack"), "10:8 mapping values are not allowed", "ends in a colon and a blank"),
+        (rules("    notify", "   notify"), "4:4 while parsing a block collection", "is not indented as those above it"),
+        (rules("{ state: failed }", "{ profile: *share* }"), "3:22 alias references unknown anchor", "stands in quotes"),
+        (rules("{ state: failed }", "\n      duration: > 30m"), "4:17 while scanning a block scalar", "stands in quotes, as in \"> 30m\""),
+        (config("'0 8 * * mon-fri'", "* 8 * * *"), "15:24 while scanning an anchor or alias", "stands in quotes"),
+        (config("'sqlite:jobs.db'", "'sqlite:jobs.db"), "18:17 unclosed quote", "may be left open"),
+        (
+            rules("{ state: failed }", "\n    state: failed"),
+            "3:9 expected a mapping of conditions, found nothing",
+            "stand below it, indented deeper",
+        ),
+        (rules("when: { state: failed }", "state: failed"), "3:5 unknown key `state`", "`state` is a condition: it stands below `when`"),
+        (rules("{ state: failed }", "[{ state: failed }]"), "3:11 expected a mapping of conditions, found a list", "leave the `-` out"),
+        (rules("[oncall, hook]", "#oncall"), "4:11 expected text, found nothing", "`#` begins a comment"),
+        (rules("failed }", "Partially Succeeded }"), "3:20 unknown state `Partially Succeeded`", "did you mean `finished_with_exception`?"),
+        (rules("{ state: failed }", "\n      state: failed, stopped"), "4:14 unknown state `failed, stopped`", "a list, as in [a, b]"),
+        (rules("[oncall, hook]", "oncall, hook"), "4:13 unknown channel `oncall, hook`", "a list, as in [a, b]"),
+        (rules("state: failed", "finished: { days: Mon-Fri }"), "3:31 unknown day `Mon-Fri`", "write it in small letters, as `mon-fri`"),
+        (rules("state: failed", "finished: { between: ['8:00', '9:00'] }"), "3:34 expected text, found a list", "as in \"22:00-06:00\""),
+        ((GOOD.to_owned(), "- name: a\n".to_owned()), "1:1 expected a mapping with the key `rules`, found a list", "write `rules:`"),
+        (rules("  - name: failed\n", "  failed:\n"), "2:3 expected a list of rules, found a mapping", "each rule begins with a `-`"),
+        (config("digests:", "rules: []\ndigests:"), "14:1 unknown key `rules`", "rules/*.yaml beside this one"),
+        ((GOOD.to_owned(), "rules: []\ntests: []\n".to_owned()), "2:1 unknown key `tests`", "rules/tests/*.yaml"),
+        (
+            config("  contoso:\n    kind", "  - name: contoso\n    kind"),
+            "2:3 expected a mapping from each source's name",
+            "leave the `-` out",
+        ),
+        (config("region: us", "region: us\n    page_size: \"100\""), "5:16 expected a whole number, found text", "without quotes"),
+        (config("region: us", "region: ${EMPTY}"), "4:13 the value filled in is empty: it is no region", "one of au"),
+        (
+            config("${HOOK}", "\"https://hooks.slack.com/services/\n      T/B/x\""),
+            "10:10 `url` has a blank or a line break in it",
+            "as one line",
+        ),
+    ];
+    for ((config, rules), fault, hint) in cases {
+        let (folder, _, faults) = load(&config, &rules);
+        drop(folder);
+        let told = |fault: &jobrelay::document::Fault| {
+            let message = fault.message.strip_prefix("not valid YAML: ").unwrap_or(&fault.message).to_owned();
+            (format!("{}:{} {message}", fault.place.line, fault.place.column), fault.hint.clone().unwrap_or_default())
+        };
+        let all: Vec<_> = faults.sorted().into_iter().filter(|fault| fault.level == Level::Error).map(told).collect();
+        assert!(all.iter().any(|(told, do_this)| told.starts_with(fault) && do_this.contains(hint)), "{fault} ({hint}) in {all:#?}");
+    }
+}
+
+#[test]
+fn a_variable_in_the_form_of_another_tool_is_warned_of_and_not_repeated() {
+    for form in ["$AOS_SECRET", "$env:AOS_SECRET", "$(AOS_SECRET)", "'%AOS_SECRET%'"] {
+        let (_folder, config, faults) = load(&GOOD.replace("${SECRET}", form), RULES);
+        assert!(config.is_some(), "{form}: it may be a password");
+        let told: Vec<_> = faults.sorted().into_iter().filter(|fault| fault.message.contains("looks like a variable")).collect();
+        assert_eq!(told.iter().map(|fault| (fault.level, fault.place.line)).collect::<Vec<_>>(), [(Level::Warning, 6)], "{form}");
+        assert!(!config::report(&faults, false).contains("AOS_SECRET"), "{form}");
+    }
+    let (_folder, _, faults) = load(&GOOD.replace("${SECRET}", "$ecret"), RULES);
+    assert!(!faults.sorted().iter().any(|fault| fault.message.contains("looks like a variable")));
 }
 
 #[test]
@@ -564,11 +637,66 @@ fn every_file_among_the_rules_is_read_or_told_of() {
     assert_eq!(
         told,
         [
-            "folder.yaml this is a folder, and no rules are read from folders in rules/",
+            "folder.yaml this is a folder, and no rule files are read from folders in rules/",
             "loud.YAML this file is not read: rule files end in .yaml or .yml, in small letters",
-            "sub this is a folder, and no rules are read from folders in rules/",
+            "sub this is a folder, and no rule files are read from folders in rules/",
         ]
     );
+}
+
+#[test]
+fn every_file_among_the_rule_tests_and_the_templates_is_read_or_told_of() {
+    let home = Home::new(&GOOD.replace("${HOOK}", "http://127.0.0.1:9/").replace("kind: slack", "kind: webhook"), RULES);
+    for folder in ["rules/tests/sub", "templates/Alert", "templates/alert", "templates/loud"] {
+        fs::create_dir_all(home.path(folder)).unwrap();
+    }
+    let own = "{ \"text\": \"{{job.id}}\" }";
+    for (file, content) in [
+        ("rules/tests/a.yml", "tests: [{ name: none, jobs: [{ state: finished }], expect: [] }]"),
+        ("rules/tests/b.YML", ""),
+        ("rules/tests/c.json", "{}"),
+        ("rules/tests/d.yaml.bak", ""),
+        ("rules/tests/notes.txt", ""),
+        ("rules/tests/e.yaml.txt", ""),
+        ("rules/tests/sub/f.yaml", ""),
+        ("templates/Alert/webhook.json.hbs", own),
+        ("templates/alert/webhook.json", own),
+        ("templates/loud/webhook.json.hbs", own),
+        ("templates/email.html", ""),
+        ("templates/README.md", ""),
+    ] {
+        fs::write(home.path(file), content).unwrap();
+    }
+    let output = home.command(&["check", "--format", "json"]).env("ID", "app").env("SECRET", "s").output().unwrap();
+    let told: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap_or_else(|_| panic!("{}", text_of(&output)));
+    let told: Vec<String> = told
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|one| format!("{} {} ({})", one["file"].as_str().unwrap(), one["message"].as_str().unwrap(), one["hint"].as_str().unwrap()))
+        .filter(|line| line.starts_with("rules/tests/") || line.starts_with("templates/"))
+        .collect();
+    let tests = "this file is not read: rule tests end in .yaml or .yml, in small letters (rename it)";
+    assert_eq!(
+        told,
+        [
+            format!("rules/tests/b.YML {tests}"),
+            format!("rules/tests/c.json {tests}"),
+            format!("rules/tests/e.yaml.txt {tests}"),
+            "rules/tests/sub this is a folder, and no rule tests are read from folders in rules/tests/ (put rule tests into rules/tests/ itself, and rename or move this folder)".into(),
+            "templates/Alert no channel and no rule uses the template set `Alert` (did you mean `alert`? a folder of that name takes the place of what is built in)".into(),
+            "templates/alert/webhook.json no channel uses a file named `webhook.json` (did you mean `webhook.json.hbs`?)".into(),
+            "templates/email.html the file stands outside of any set and is not used (a set is a folder: move it to a path such as templates/alert/email.html.hbs)".into(),
+            "templates/loud no channel and no rule uses the template set `loud` (write `template: loud` at a channel or a rule, or remove the folder)".into(),
+        ]
+    );
+    // The same of the tests alone.
+    let (said, tested) = (home.run(&["test"]), "rules/tests/b.YML: warning: ");
+    assert!(text(&said.stdout).contains(tested) && said.status.success(), "{}", text_of(&said));
+}
+
+fn text_of(output: &std::process::Output) -> String {
+    text(&output.stdout) + &text(&output.stderr)
 }
 
 #[test]

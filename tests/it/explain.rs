@@ -236,3 +236,19 @@ async fn the_job_that_is_meant_is_found_or_helped_to() {
     }
     assert_eq!(service.stop().await, 0);
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_expression_without_an_answer_is_told_in_the_verdict_and_by_the_service_in_its_log() {
+    let rules = "rules:\n  - { name: large, when: { expr: 'job.extension.objects > 1000' }, notify: oncall }\n";
+    let world = World::new(rules).await;
+    let service = world.start().await;
+    world.put(vec![job("Scan-1", "nightly", 3, 600, Some(0)), job("Scan-2", "nightly", 3, 600, Some(0))]).await;
+    let output = world.home.run(&["explain", "Scan-1", "--rule", "large"]);
+    assert_eq!(text(&output.stderr), "", "nothing is logged between the lines");
+    holds(&text(&output.stdout), &["no answer: "]);
+    let logged = "gives no answer for a job, and does not hold";
+    crate::common::until("the service logs it", || service.log().contains(logged)).await;
+    world.upstream.polled(2).await;
+    assert_eq!(service.log().matches(logged).count(), 1, "once, and not for each job");
+    assert_eq!(service.stop().await, 0);
+}

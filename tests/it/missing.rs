@@ -117,6 +117,13 @@ async fn a_scan_that_does_not_come_is_told_once_and_so_is_the_one_that_comes_ove
     world.recorded(3).await;
     let deliveries = world.home.json(&["deliveries", "--format", "json"]);
     assert!(deliveries.as_array().unwrap().iter().all(|one| one["rule"] == "nightly" && one["alerts"] == 0), "{deliveries}");
+    let table = world.home.stdout(&["deliveries"]);
+    let (header, row) = table.split_once('\n').unwrap();
+    assert_eq!(
+        row.get(header.find("JOBS").unwrap()..).and_then(|rest| rest.split_whitespace().next()),
+        Some("-"),
+        "it is about no job:\n{table}"
+    );
     let metrics = service.metrics().await;
     assert!(!metrics.contains("jobrelay_alerts_total{rule=\"nightly\"} 1"), "{metrics}");
 

@@ -251,6 +251,60 @@ fn what_can_t_be_read_is_told_with_its_place_and_the_rest_goes_on() {
 }
 
 #[test]
+fn a_date_is_read_by_the_clock_of_this_machine_and_a_time_with_an_offset_by_its_own() {
+    let home = home();
+    save(&home, "jobs.json", json!(day()).to_string());
+    for (since, until, expected) in [
+        ("2024-09-26", "2024-09-26T10:00", ["2024-09-25T22:00:00Z", "2024-09-26T08:00:00Z"]),
+        ("2024-09-26T06:30", "2024-09-26T10:00:00Z", ["2024-09-26T04:30:00Z", "2024-09-26T10:00:00Z"]),
+        ("2h", "2024-09-26T10:00+05:00", ["2024-09-26T03:00:00Z", "2024-09-26T05:00:00Z"]),
+    ] {
+        let mut command = home.command(&["replay", "--input", "jobs.json", "--since", since, "--until", until, "--format", "json"]);
+        let output = command.env("TZ", "Europe/Zurich").output().unwrap();
+        let replay: Value = serde_json::from_slice(&output.stdout).unwrap_or_else(|_| panic!("{}", text(&output.stderr)));
+        assert_eq!([&replay["summary"]["since"], &replay["summary"]["until"]], expected, "{since} {until}");
+    }
+}
+
+#[test]
+fn every_command_reads_a_beginning_alike() {
+    let home = home();
+    for command in [&["jobs"][..], &["alerts"], &["deliveries"], &["replay"], &["digest", "daily"]] {
+        for (since, words) in [
+            ("30", "`30` of what? write 30h, 30d, or a date such as 2026-01-31"),
+            ("2026-02-30", "`2026-02-30` is no date or time of the calendar"),
+            ("soon", "or so long ago, as in 24h or 7d"),
+        ] {
+            let (code, why) = refused(&home.run(&[command, &["--since", since]].concat()));
+            assert!(code == Some(2) && why.contains(words), "{command:?} {since}: {code:?} {why}");
+        }
+        for since in ["24h", "2026-01-31", "2026-01-31T08:00", "2026-01-31T08:00:00Z"] {
+            let (code, why) = refused(&home.run(&[command, &["--since", since]].concat()));
+            assert_eq!(code, Some(1), "there is no store, and the command line is right: {command:?} {since}: {why}");
+        }
+        let help = home.stdout(&[command, &["--help"]].concat());
+        let help: Vec<&str> = help.split_whitespace().collect();
+        assert!(help.join(" ").contains("From when on: so long ago (24h, 7d), a date (2026-01-31), or a time"), "{command:?}");
+    }
+}
+
+#[test]
+fn an_expression_without_an_answer_is_said_once_a_rule_in_the_replays_own_words() {
+    let rules = "rules:\n  - { name: large, when: { expr: 'job.extension.objects > 1000' }, notify: oncall }\n";
+    let home = Home::new(CONFIG, rules);
+    save(&home, "jobs.json", json!(day()).to_string());
+    let output = home.run(&["replay", "--input", "jobs.json"]);
+    let (told, log) = (text(&output.stdout), text(&output.stderr));
+    assert_eq!(log, "", "nothing is logged between the lines");
+    assert_eq!(told.matches("\nnote: the rule `large` has an `expr` at rules/rules.yaml:2:").count(), 1, "{told}");
+    let replay = home.json(&["replay", "--input", "jobs.json", "--format", "json"]);
+    assert_eq!(replay["summary"]["notes"].as_array().unwrap().len(), 1, "{replay}");
+    let sound = Home::new(CONFIG, &rules.replace("job.extension.objects > 1000", "job.profile == \"x\""));
+    save(&sound, "jobs.json", json!(day()).to_string());
+    assert!(!sound.stdout(&["replay", "--input", "jobs.json"]).contains("note:"));
+}
+
+#[test]
 fn an_input_may_belong_to_a_source_that_is_named() {
     let rules = "rules:\n  - { name: a, when: { source: fabrikam }, notify: oncall }\n";
     let second = "  fabrikam: { kind: aos_scan_jobs, base_url: 'http://127.0.0.1:9', token_url: 'http://127.0.0.1:9/t', client_id: a, client_secret: b }\nchannels:\n";

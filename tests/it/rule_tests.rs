@@ -118,6 +118,23 @@ fn no_name_in_a_test_steers_the_terminal() {
 }
 
 #[test]
+fn a_job_listed_as_ended_is_judged_by_its_end_alone_and_whoever_expects_more_is_told() {
+    let tests = |jobs: &str| {
+        format!(
+            "tests:\n  - name: long\n    jobs:\n      - {{ id: a, {jobs}state: finished, duration: 7h }}\n    expect: [{{ rule: stuck-scan, job: 1 }}]\n"
+        )
+    };
+    let (told, code) = ran(&home(CONFIG, &[("a.yaml", &tests(""))]), &["test"]);
+    assert_eq!(code, 1, "{told}");
+    for words in ["the rule `stuck-scan` did not alert on job 1", "is judged by its end alone", "list it with `state: running` first"] {
+        assert!(told.contains(words), "{words} in:\n{told}");
+    }
+    // As the words say.
+    let (told, code) = ran(&home(CONFIG, &[("a.yaml", &tests("state: running }\n      - { id: a, "))]), &["test"]);
+    assert_eq!(code, 0, "{told}");
+}
+
+#[test]
 fn running_and_missing_rules_go_by_the_clock() {
     let tests = "\
 tests:

@@ -19,7 +19,7 @@ use rustls::pki_types::{CertificateDer, pem::PemObject};
 
 use super::contract::{Channel, Common, Kind, Rate, Settings, Tools};
 use crate::{
-    document::{Fault, Faults, Fields, Form, Key, Keys, Node, boolean, text, text_list},
+    document::{Fault, Faults, Fields, Form, Key, Keys, Node, boolean, read_bounded, text, text_list},
     domain::{Name, Target},
     http::tls_config_with,
     oauth::{Client, Tokens},
@@ -32,7 +32,7 @@ use server::{MailServer, Way};
 /// distribution group.
 const RECIPIENTS: usize = 100;
 /// The largest file of private root certificates.
-const CA_BYTES: u64 = 1024 * 1024;
+const CA_BYTES: usize = 1024 * 1024;
 /// What Exchange Online takes of one mailbox. Source: "Exchange Online limits", message rate limit (SMTP client submission),
 /// <https://learn.microsoft.com/office365/servicedescriptions/exchange-online-service-description/exchange-online-limits>
 const MICROSOFT_365: Rate = Rate::Limited { messages: 30, per: Duration::from_secs(60) };
@@ -134,7 +134,8 @@ fn read_mailbox(node: &Node, written: &str, faults: &mut Faults) -> Option<Mailb
         Ok(mailbox) => Some(mailbox),
         Err(why) => {
             let what = if node.filled { "the text filled in here".to_owned() } else { format!("`{}`", crate::http::shorten(written)) };
-            faults.error(node, format!("{what} {why}"));
+            let hint = "write an address, or a name and an address, as in \"Scan alerts <jobrelay@contoso.example>\"";
+            faults.push(Fault::error(&node.place, format!("{what} {why}")).hint(hint));
             None
         }
     }
@@ -171,12 +172,9 @@ fn read_roots(node: &Node, faults: &mut Faults) -> Option<Vec<CertificateDer<'st
     let written = text(node, faults)?;
     // Relative paths start at the config file's folder.
     let path = node.place.source.path.parent().unwrap_or(std::path::Path::new("")).join(&written);
+    faults.beside(&path);
     let read = || {
-        let size = std::fs::metadata(&path).map_err(|error| error.to_string())?.len();
-        if size > CA_BYTES {
-            return Err(format!("it is larger than {CA_BYTES} bytes"));
-        }
-        let pem = std::fs::read(&path).map_err(|error| error.to_string())?;
+        let pem = read_bounded(&path, CA_BYTES)?;
         let roots: Vec<_> = CertificateDer::pem_slice_iter(&pem).collect::<Result<_, _>>().map_err(|error| error.to_string())?;
         // Tried at once, so that a file that is no root is told with its place.
         tls_config_with(&roots)?;

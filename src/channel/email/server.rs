@@ -70,7 +70,7 @@ impl MailServer {
             _ => return Err("must begin with smtps:// (TLS) or smtp:// (STARTTLS)".into()),
         };
         if !matches!(url.path(), "" | "/") || url.query().is_some() || url.fragment().is_some() {
-            return Err("nothing may follow the port; in a password write / as %2F, ? as %3F and # as %23".into());
+            return Err("has something behind its port; in a password write / as %2F, ? as %3F and # as %23".into());
         }
         let host = url.host_str().filter(|host| !host.is_empty()).ok_or("names no host: write smtps://user:password@host:465")?;
         // The scheme is none of the web's, so the parser leaves the host as it is written: read it as the web's are read.
@@ -88,7 +88,7 @@ impl MailServer {
         };
         let port = url.port().unwrap_or(if implicit { PORT_TLS } else { PORT_STARTTLS });
         if port == 0 {
-            return Err("the port is 0".into());
+            return Err("has the port 0".into());
         }
         let host = match host {
             Host::Domain(name) => name,
@@ -120,8 +120,9 @@ impl fmt::Display for MailServer {
 
 fn login(url: &Url, way: Way) -> Result<Option<Login>, String> {
     let decode = |text: &str, what: &str| {
-        let text = percent_decode_str(text).decode_utf8().map_err(|_| format!("the {what} is not UTF-8 once it is percent-decoded"))?;
-        if text.chars().any(char::is_control) { Err(format!("the {what} holds a control character")) } else { Ok(text.into_owned()) }
+        let text =
+            percent_decode_str(text).decode_utf8().map_err(|_| format!("has a {what} that is not UTF-8 once it is percent-decoded"))?;
+        if text.chars().any(char::is_control) { Err(format!("has a {what} with a control character in it")) } else { Ok(text.into_owned()) }
     };
     let user = |user| decode(user, "user").map(Secret::new);
     match (url.username(), url.password().filter(|password| !password.is_empty()), way) {

@@ -12,7 +12,7 @@ use jiff::{SignedDuration, Timestamp};
 
 use super::{
     input::{self, FAULTS_TOLD, Input, Whose},
-    period::{SINCE_DEFAULT, Since},
+    period::SINCE_DEFAULT,
     sighting::{JOBS_MOST, Sighting, runs},
 };
 use crate::{
@@ -20,6 +20,7 @@ use crate::{
     cli::{
         output::{moment, plain, say},
         progress::Progress,
+        since::{self, Since},
     },
     clock::Clock,
     config::Config,
@@ -67,7 +68,7 @@ pub struct Wanted<'a> {
     /// The config's sources.
     pub sources: &'a [Name],
     /// The beginning, where it is said.
-    pub since: Option<Since>,
+    pub since: Option<&'a Since>,
     /// The end, where it is said.
     pub until: Option<Timestamp>,
     /// Whether what lies before the period is needed too.
@@ -81,7 +82,7 @@ impl Wanted<'_> {
     /// In one line.
     pub async fn stored(&self, file: &Path, progress: &mut Progress) -> Result<Jobs, String> {
         let to = self.until.unwrap_or_else(|| SystemClock.now());
-        let from = self.since.unwrap_or(Since::Ago(SINCE_DEFAULT)).before(to);
+        let from = self.since.unwrap_or(&Since::Ago(SINCE_DEFAULT)).before(to, &since::here());
         let store = Sqlite::open(file, Access::Beside).map_err(|error| error.to_string())?;
         let least = if self.past { Timestamp::MIN } else { from };
         let (mut courses, mut past) = (Vec::new(), Pasts::default());
@@ -201,7 +202,7 @@ impl Wanted<'_> {
         let newest = || times().filter(|at| at.duration_since(now) <= AHEAD_MOST).max();
         let to = self.until.unwrap_or_else(|| if live.is_some() { now } else { newest().unwrap_or(now) });
         let oldest = oldest(&courses).unwrap_or(to).min(to);
-        let from = self.since.map_or(oldest, |since| since.before(to));
+        let from = self.since.map_or(oldest, |since| since.before(to, &since::here()));
         let sources: BTreeSet<Name> = courses.iter().map(|course| course.job.source.clone()).chain(live).collect();
         Jobs { courses, from, to, known_from: oldest.max(from), sources: sources.into_iter().collect(), unreadable, notes }
     }

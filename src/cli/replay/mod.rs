@@ -16,15 +16,17 @@ use std::{
 };
 
 use clap::ValueEnum;
-use jiff::Timestamp;
 
 use self::{
     against::Difference,
     jobs::{Jobs, Wanted},
-    period::Since,
     sums::{Played, Summary},
 };
-use super::{output::say, progress::Progress};
+use super::{
+    output::say,
+    progress::Progress,
+    since::{self, Since, Time, since_help},
+};
 use crate::{
     config::{self, Config, ProcessEnvironment, RulesOnly},
     domain::Name,
@@ -61,13 +63,12 @@ A saved list ends with the newest time in it; --until sets another end.";
 /// Options of `replay`.
 #[derive(Debug, clap::Args)]
 pub struct Args {
-    /// From when on: so long before the end (30d, the default for the store) or a time (2026-01-31, 2026-01-31T08:00:00Z)
-    #[arg(long, value_name = "WHEN", value_parser = period::since)]
+    #[arg(long, value_name = "WHEN", value_parser = since::since, help = since_help!("; by this machine's clock where neither Z nor an offset stands [default: 30d, of the store]"))]
     since: Option<Since>,
 
-    /// Up to when: a time [default: now; of a saved list, the newest time in it]
-    #[arg(long, value_name = "TIME", value_parser = period::instant)]
-    until: Option<Timestamp>,
+    /// Up to when: a date or a time, likewise [default: now; of a saved list, the newest time in it]
+    #[arg(long, value_name = "TIME", value_parser = since::time)]
+    until: Option<Time>,
 
     /// Over saved jobs instead of the store: responses of /aos/jobs, one, a list of them or one a line; a list of jobs, also as `jobs
     /// --format json` prints it. Comments and trailing commas are allowed; - is standard input. No secret need be set
@@ -190,7 +191,12 @@ async fn replay(args: &Args, mine: &Side, other: Option<&(String, Side)>) -> Res
 
 async fn gather(args: &Args, mine: &Side, other: Option<&Side>, progress: &mut Progress) -> Result<Jobs, String> {
     let past = mine.needs_past() || other.is_some_and(Side::needs_past);
-    let wanted = Wanted { sources: &mine.sources, since: args.since, until: args.until, past };
+    let wanted = Wanted {
+        sources: &mine.sources,
+        since: args.since.as_ref(),
+        until: args.until.as_ref().map(|until| until.by(&since::here())),
+        past,
+    };
     let source = args.source.as_deref().map(Name::from);
     match (&mine.origin, &source) {
         (Origin::Live(config), Some(name)) => wanted.live(config, name, progress).await,

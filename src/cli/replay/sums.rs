@@ -141,7 +141,7 @@ impl Summary {
             rules: played.rules.rules().iter().map(|rule| RuleSums { rule: rule.name.to_string(), sums: sums_of(&rule.name) }).collect(),
             channels: channels.into_iter().map(|(channel, sums)| ChannelSums { channel: channel.to_owned(), sums }).collect(),
             days: days.into_iter().map(|(day, sums)| DaySums { day, sums }).collect(),
-            notes: jobs.notes.clone(),
+            notes: jobs.notes.iter().cloned().chain(played.rules.unanswered().map(|one| crate::cli::output::unanswered(&one))).collect(),
         }
     }
 }

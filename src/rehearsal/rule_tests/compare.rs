@@ -218,6 +218,12 @@ impl<'t> Stage<'t> {
             let now = self.test.watch.to;
             reasons.extend(self.why(&expect.rule, &course.job, now).into_iter().map(|why| format!("{front}{why}")));
         }
+        let by_its_end = |run: &usize| self.test.cast.courses.get(*run).is_some_and(|course| course.job.is_final() && !course.watched);
+        if expect.rule.watches_running() && runs.iter().any(by_its_end) {
+            let what = "a job that is listed as ended is judged by its end alone: to have it watched while it runs, list it with \
+                        `state: running` first, and as ended under the same `id` behind that";
+            reasons.push(what.to_owned());
+        }
         if runs.len() > EXPLAINED {
             reasons.push(format!("and {} more jobs", runs.len() - EXPLAINED));
         }

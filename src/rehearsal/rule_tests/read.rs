@@ -2,7 +2,6 @@
 
 use std::{
     collections::BTreeMap,
-    ffi::OsStr,
     path::{Path, PathBuf},
     sync::Arc,
 };
@@ -17,7 +16,7 @@ use super::{
     words::{instant, unknown, zone},
 };
 use crate::{
-    document::{Environment, Fault, Faults, Fields, Node, Place, Value, expand, open, parse, text, text_list},
+    document::{Environment, Fault, Faults, Fields, Folder, Node, Value, expand, open, parse, text, text_list},
     domain::Name,
     rehearsal::Watch,
     rules::RuleSet,
@@ -26,25 +25,10 @@ use crate::{
 /// The most tests of one file.
 const TESTS: usize = 10_000;
 
-/// The files of rule tests in a folder, by name; none where the folder is not there.
+/// The files of rule tests in a folder, by name; none where the folder is not there. What seems to be one and is passed over is warned of.
 #[must_use]
 pub fn files(folder: &Path, faults: &mut Faults) -> Vec<PathBuf> {
-    let listing = match std::fs::read_dir(folder) {
-        Ok(listing) => listing,
-        Err(error) => {
-            if error.kind() != std::io::ErrorKind::NotFound {
-                faults.push(Fault::error(&Place::file(folder), format!("can't list this folder: {error}")));
-            }
-            return Vec::new();
-        }
-    };
-    let is_tests = |path: &PathBuf| {
-        let hidden = path.file_name().and_then(OsStr::to_str).is_none_or(|name| name.starts_with('.'));
-        !hidden && !path.is_dir() && path.extension().is_some_and(|extension| extension == "yaml" || extension == "yml")
-    };
-    let mut paths: Vec<PathBuf> = listing.filter_map(|entry| Some(entry.ok()?.path())).filter(is_tests).collect();
-    paths.sort();
-    paths
+    Folder { path: folder, holds: "rule tests", called: "rules/tests/", but: None }.files(faults)
 }
 
 /// Reads one file of rule tests; `${...}` is filled in, and relative paths in it start at `folder`. Tests with a fault are left
@@ -68,7 +52,8 @@ pub fn read(path: &Path, environment: &dyn Environment, folder: &Path, subject: 
                 _ => faults.error(list, format!("expected a list of tests, found {}", list.kind())),
             }
         }
-        fields.finish(faults);
+        let elsewhere = |key: &str| (key == "rules").then(|| "rules stand in files of their own: rules/*.yaml".to_owned());
+        fields.finish_with(&elsewhere, faults);
     }
     Some(TestFile { source, tests })
 }

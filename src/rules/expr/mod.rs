@@ -22,10 +22,7 @@ mod tests;
 use std::{
     ops::Range,
     panic::{AssertUnwindSafe, catch_unwind},
-    sync::{
-        Arc, LazyLock,
-        atomic::{AtomicBool, Ordering},
-    },
+    sync::{Arc, LazyLock},
 };
 
 use cel::{Context, Env, ExecutionError, IdedExpr, Value, common::ast::SourceInfo};
@@ -36,6 +33,7 @@ use super::{
     Known, codes,
     condition::{Facts, Lane, Test},
     possible::Allowed,
+    unanswered::Silence,
     when::When,
 };
 use check::Checked;
@@ -67,9 +65,8 @@ struct Expr {
     fields: Vec<Field>,
     /// What it says of the job's codes.
     says: [Allowed<i64>; codes::Field::ALL.len()],
-    place: Place,
-    /// Whether it was logged that it gives no answer.
-    told: AtomicBool,
+    /// Whether it has given no answer.
+    silence: Arc<Silence>,
 }
 
 impl std::fmt::Debug for Expr {
@@ -99,15 +96,6 @@ impl Expr {
             }
         });
         answer.unwrap_or_else(|| Err("it can't be worked out".to_owned()))
-    }
-
-    /// Says so, once, that there is no answer.
-    fn tell(&self, why: &str) {
-        if !self.told.swap(true, Ordering::Relaxed) {
-            let Place { source, line, column, .. } = &self.place;
-            let place = format!("{}:{line}:{column}", source.path.display());
-            tracing::warn!(place, why, "an `expr` gives no answer for a job, and does not hold: `jobrelay explain JOB` shows it for each");
-        }
     }
 }
 
@@ -140,7 +128,7 @@ impl Test for Expr {
         match self.answer(facts) {
             Ok(answer) => answer,
             Err(why) => {
-                self.tell(&why);
+                self.silence.keep(why);
                 false
             }
         }
@@ -157,6 +145,10 @@ impl Test for Expr {
         };
         let values: Vec<String> = self.fields.iter().map(|field| format!("job.{} {}", field.word(), field.shown(facts))).collect();
         if values.is_empty() { answer } else { format!("{answer}; {}", values.join(", ")) }
+    }
+
+    fn silence(&self) -> Option<&Arc<Silence>> {
+        Some(&self.silence)
     }
 
     fn lane(&self) -> Lane<'_> {
@@ -200,7 +192,7 @@ pub(super) fn read(node: &Node, _: &Known<'_>, faults: &mut Faults) -> Option<Bo
                 faults.push(fault.hint(hint));
             }
             let says = says::says(&tree);
-            Some(Box::new(Expr { written, tree, root, fields, says, place: node.place.clone(), told: AtomicBool::new(false) }))
+            Some(Box::new(Expr { written, tree, root, fields, says, silence: Silence::of(node.place.clone()) }))
         }
         Err((told, at)) => {
             let message = if node.filled { "the value filled in is no expression".to_owned() } else { syntax(&told) };

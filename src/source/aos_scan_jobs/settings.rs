@@ -137,7 +137,12 @@ fn one_of(node: &Node, key: &str, known: &[&'static str], faults: &mut Faults) -
             Some(word) if said.len() > 2 => format!("did you mean `{word}`?"),
             _ => format!("one of {}", known.join(", ")),
         };
-        faults.push(Fault::error(&node.place, format!("unknown {key}{shown}")).hint(hint));
+        let message = if node.filled && said.is_empty() {
+            format!("the value filled in is empty: it is no {key}")
+        } else {
+            format!("unknown {key}{shown}")
+        };
+        faults.push(Fault::error(&node.place, message).hint(hint));
     }
     found
 }
@@ -189,6 +194,7 @@ fn certificate(node: &Node, faults: &mut Faults) -> Option<Certificate> {
     };
     // Relative to the folder of the file it stands in.
     let path = at.place.source.path.parent().unwrap_or_else(|| Path::new("")).join(path);
+    faults.beside(&path);
     match Certificate::load(&path, password.as_ref()) {
         Ok(certificate) => Some(certificate),
         Err(wrong) => {
