@@ -79,10 +79,23 @@ fn write_all(folder: &Path) -> Result<ExitCode, String> {
     }
     let config = folder.join("jobrelay.yaml");
     let option = if folder == Path::new(".") { String::new() } else { format!(" --config {}", config.display()) };
-    print(format_args!(
-        "\nNext: set the variables of .env.example, then\n  jobrelay{option} check\n  jobrelay{option} test\n  jobrelay{option} send oncall\n  jobrelay{option} run"
-    ));
+    print(format_args!("\n{}", next_steps(folder, &option)));
     Ok(ExitCode::SUCCESS)
+}
+
+/// From here to a first message.
+fn next_steps(folder: &Path, option: &str) -> String {
+    let (example, own) = (folder.join(".env.example"), folder.join(".env"));
+    let steps = [
+        (format!("cp {} {}", example.display(), own.display()), "and put your values into the copy"),
+        (format!("set -a; . {}; set +a", own.display()), "for this shell; its head says how elsewhere"),
+        (format!("jobrelay{option} check --connect"), "is all of it right, and does the source answer?"),
+        (format!("jobrelay{option} send oncall"), "a sample, to see it arrive"),
+        (format!("jobrelay{option} run"), ""),
+    ];
+    let width = steps.iter().map(|(step, _)| step.chars().count()).max().unwrap_or_default();
+    let lines = steps.iter().map(|(step, what)| format!("  {step:width$}   {what}").trim_end().to_owned());
+    std::iter::once("Next:".to_owned()).chain(lines).collect::<Vec<_>>().join("\n")
 }
 
 fn write(file: &File) -> std::io::Result<()> {
@@ -134,6 +147,14 @@ const TAIL: &str = "\
 #   template: alert               # a set in templates/
 #   timeout: 15s                  # for one attempt
 #   give_up_after: 14d            # how long a message is tried
+#   fallback: other               # the channel that gets what this one could not deliver
+
+# A summary at set times: what failed, what recovered, what was slow, and what all of it rests on.
+# digests:
+#   weekday-morning:
+#     schedule: '0 8 * * mon-fri' # minute, hour, day of the month, month, day of the week
+#     timezone: Europe/Zurich     # UTC where nothing is said
+#     notify: [oncall]
 
 # notices: { notify: [oncall], source_down_after: 15m, channel_down_after: 15m }   # who is told when the watch itself is in trouble
 

@@ -531,6 +531,17 @@ fn what_init_writes_passes_check_with_nothing_set_and_does_not_run() {
     let run = jobrelay(&["--config", "new/home/jobrelay.yaml", "run"]);
     assert_eq!(run.status.code(), Some(1));
     assert!(text(&run.stderr).contains(".env.example"), "{}", text(&run.stderr));
+    // What it says comes next can be typed as it stands.
+    let told = text(&init.stdout);
+    let steps: Vec<&str> = told.split_once("\nNext:\n").unwrap().1.lines().map(|line| line.trim().split("   ").next().unwrap()).collect();
+    assert_eq!(steps.len(), 5, "{told}");
+    let typed = format!("{}\n{}\necho \"$AOS_CLIENT_ID of $SLACK_WEBHOOK_URL\"", steps[0], steps[1]);
+    let shell = std::process::Command::new("sh").args(["-e", "-c", &typed]).current_dir(folder.path()).output().unwrap();
+    assert_eq!(text(&shell.stdout), "replace-me of https://hooks.slack.com/services/replace-me\n", "{typed}: {}", text(&shell.stderr));
+    for step in &steps[2..] {
+        let args: Vec<&str> = step.split_whitespace().skip(1).chain(["--help"]).collect();
+        assert!(jobrelay(&args).status.success() && step.starts_with("jobrelay --config new/home/jobrelay.yaml "), "{step}");
+    }
 
     let again = jobrelay(&["init", "new/home"]);
     assert_eq!(again.status.code(), Some(1));
