@@ -50,7 +50,8 @@ pub(super) fn check(key: &Place, node: &Node, when: &When, of: Of, faults: &mut 
             Fault::warning(&key_of(node, "streak").place, "this streak is of jobs that ended in any state, for the rule names none");
         faults.push(fault.hint("name the states, as in `state: failed`"));
     }
-    let never = of.never(Possible::of(when).as_ref(), when.watches_running());
+    let possible = Possible::of(when);
+    let never = of.never(possible.as_ref(), when.watches_running());
     if let Some((why, hint)) = never.or_else(|| previous_against_streak(when)) {
         let what = if of == Of::Rule { "this rule can never match" } else { "no job can ever be in this digest" };
         push(key, format!("{what}: {why}"), hint, faults);
@@ -65,7 +66,18 @@ pub(super) fn check(key: &Place, node: &Node, when: &When, of: Of, faults: &mut 
         push(key, what, Some("mend them, or write `when: {}` to mean every job that ends"), faults);
         return;
     }
+    if of == Of::Rule && possible.is_some_and(|possible| told_too_soon(when, &possible)) {
+        let what = "this alerts as soon as a job is seen running, and is silent when that job ends: a rule alerts once on a job";
+        push(key, what, Some("leave `running` out, add a `duration`, or make two rules of it"), faults);
+    }
     branches(node, when, (&Possible::any(), false), of, faults);
+}
+
+/// Whether jobs that run match as well as jobs that end, whatever their age: what it would say of the end is never said.
+fn told_too_soon(when: &When, possible: &Possible<'_>) -> bool {
+    let has = |state: State| possible.codes(Field::State).has(Some(&state.code()));
+    let has_an_end = || State::ALL.iter().any(|state| *state != State::Running && has(*state));
+    when.watches_running() && when.is_fixed() && has(State::Running) && has_an_end()
 }
 
 fn push(place: &Place, what: impl Into<String>, hint: Option<&'static str>, faults: &mut Faults) {

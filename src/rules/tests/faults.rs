@@ -108,7 +108,7 @@ extra: 1
             "one.yaml:11:15 error: unknown template set `shrt` (did you mean `short`?)",
             "one.yaml:12:14 error: expected true or false, found text",
             "one.yaml:13:21 error: expected text, found a list",
-            "three.yaml:1:1 error: expected a mapping with the key `rules`, found a list",
+            "three.yaml:1:1 error: expected a mapping with the key `rules`, found a list (write `rules:` in a line of its own above the list)",
             "two.yaml:2:5 error: the key `when` is missing (write `when: {}` to match every job that ends)",
             "two.yaml:2:11 error: the rule name `good` is taken (it first stands at one.yaml:2:11)",
             "two.yaml:3:13 error: the list is empty",

@@ -328,3 +328,21 @@ fn a_number_that_has_a_name_is_told_in_an_expression() {
     warned(r#"{ expr: 'job.state == "3"' }"#, Some((r#""3""#, r#"unknown state "3" (did you mean "failed"?)"#)));
     warned(r#"{ expr: 'job.state == "42"' }"#, None);
 }
+
+#[test]
+fn a_rule_that_alerts_on_the_running_job_and_so_never_on_its_end_is_told() {
+    let soon = "this alerts as soon as a job is seen running, and is silent when that job ends: a rule alerts once on a job \
+                (leave `running` out, add a `duration`, or make two rules of it)";
+    warned("{ state: [running, failed] }", Some(("when", soon)));
+    warned("{ profile: 'a*', any: [{ state: running }, { state: failed, source: contoso }] }", Some(("when", soon)));
+    for sound in [
+        "{ state: running }",
+        "{ state: [running, failed], duration: '> 2h' }",
+        "{ any: [{ state: running, duration: '> 2h' }, { state: failed }] }",
+        "{ state: [running, 42] }",
+        "{ not: { state: running } }",
+        "{ state: [running, failed], slower_than_usual: { factor: 3 } }",
+    ] {
+        warned(sound, None);
+    }
+}
