@@ -20,7 +20,7 @@ use super::{
 use crate::{
     domain::Job,
     rules::{Need, PAST_MOST, Past, Rule},
-    store::{LaterQuery, Moment, NewAlert, PastQuery, SourceRecord, StoreError, Unjudged},
+    store::{Known, LaterQuery, Moment, NewAlert, PastQuery, SourceRecord, StoreError, Unjudged},
 };
 
 /// How many ends are judged in one transaction: those of one profile share a query.
@@ -45,6 +45,8 @@ pub struct Hindsight {
     newest: HashMap<String, Moment>,
     /// Ends that are never judged, being older than the watch, but showed up before ones that are.
     late: BTreeMap<String, BTreeSet<Moment>>,
+    /// Ends that wait because their state is another now, by job: as they stood when later ones were judged.
+    stood: HashMap<String, Arc<Job>>,
     /// The pasts of the profiles whose jobs run, and how much of each was asked for.
     pasts: HashMap<String, (Need, Vec<Arc<Job>>)>,
     /// Whether it was told that a rule looks further back than anyone can.
@@ -59,6 +61,7 @@ impl Default for Hindsight {
             horizon: Timestamp::MAX,
             newest: HashMap::new(),
             late: BTreeMap::new(),
+            stood: HashMap::new(),
             pasts: HashMap::new(),
             told_far: false,
         }
@@ -93,6 +96,26 @@ impl Hindsight {
             }
             self.marked(now);
         }
+    }
+
+    /// A job is seen to have ended in another state than the one known.
+    pub fn corrected(&mut self, job: &Job, known: &Known) {
+        if self.stood.len() < PROFILES {
+            let stood = Job { state: known.state, finished: known.finished, ..job.clone() };
+            // Of several states, the one that others were judged by is the first.
+            self.stood.entry(job.id.clone()).or_insert_with(|| Arc::new(stood));
+        }
+    }
+
+    /// The past of an end that is judged again, as it was known before these ends showed up or changed their state.
+    fn as_known(&self, past: &[Arc<Job>], late: &BTreeSet<Moment>) -> Vec<Arc<Job>> {
+        let stood = |job: &Arc<Job>| match moment(job) {
+            Some(moment) if late.contains(&moment) => self.stood.get(&job.id).cloned(),
+            _ => Some(Arc::clone(job)),
+        };
+        let mut known: Vec<Arc<Job>> = past.iter().filter_map(stood).collect();
+        known.sort_by(|a, b| (b.finished, &b.id).cmp(&(a.finished, &a.id)));
+        known
     }
 
     /// A profile's past is another now.
@@ -254,8 +277,7 @@ impl Intake {
             let mut matched = self.rules.judge_by_past(&one.job, Past::new(past), now);
             if at >= share.waiting.len() {
                 // It is judged; what is new about it is what the late ones change.
-                let known: Vec<Arc<Job>> =
-                    past.iter().filter(|job| moment(job).is_none_or(|m| !share.late.contains(&m))).cloned().collect();
+                let known = hindsight.as_known(past, &share.late);
                 let before = self.rules.judge_by_past(&one.job, Past::new(&known), now);
                 matched.retain(|rule| !before.iter().any(|other| other.name == rule.name));
             } else if hindsight.inherited {
@@ -266,6 +288,7 @@ impl Intake {
             }
         }
         for one in &jobs {
+            hindsight.stood.remove(&one.job.id);
             if let Some(last) = moment(&one.job) {
                 hindsight.is_judged_up_to(profile, &last);
             }

@@ -99,6 +99,9 @@ impl Intake {
         }
         let mut judged = Judged::default();
         for (job, known) in fresh.iter().zip(known) {
+            if let Some(known) = known.filter(|known| known.ended && advance(Some(*known), job, record) == Step::Judge { run: known.run }) {
+                hindsight.corrected(job, &known);
+            }
             self.judge(job, known, record, &mut judged).await?;
         }
         let changes = judged.changes.clone();

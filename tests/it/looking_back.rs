@@ -58,6 +58,31 @@ async fn an_end_taken_in_by_a_program_that_dies_before_it_is_judged_is_judged_by
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn an_end_whose_state_changes_has_later_ones_judged_by_what_that_changes() {
+    let rules = RULES.replace("'>= 3'", "'>= 2'");
+    let world = World::new(&rules, "    start: 24h\n").await;
+    let [one, mut two, three] = [("Scan-1", 3, 900), ("Scan-2", 2, 800), ("Scan-3", 3, 700)]
+        .map(|(id, state, ago)| job(id, "scan sites", state, ago + 30, Some(ago)));
+    for row in [one, two.clone(), three] {
+        world.upstream.put(row);
+    }
+    let service = world.home.start().await;
+    let first = world.hook.holds(1).await;
+    assert!(first[0].body.contains("recovered") && first[0].body.contains("Scan-2"), "{}", first[0].body);
+    world.upstream.polled(1).await;
+    // No recovery, then: three failures in a row, of which the third was told as the first of its row.
+    two["state"] = 3.into();
+    world.upstream.put(two);
+    let told: Vec<String> = world.hook.holds(3).await.into_iter().map(|message| message.body).collect();
+    for (body, id) in told[1..].iter().zip(["Scan-2", "Scan-3"]) {
+        assert!(body.contains("\"again\"") && body.contains(id), "{id}: {body}");
+    }
+    world.upstream.polled(2).await;
+    assert_eq!(world.hook.taken().len(), 3);
+    assert_eq!(service.stop().await, 0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_backlog_taken_in_at_once_is_judged_as_if_each_end_had_been_seen() {
     let world = World::new(RULES, "    start: 24h\n    page_size: 5\n").await;
     // By state: three failures in a row twice, then a recovery. Long runs end out of the order in which they began.
