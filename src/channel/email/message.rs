@@ -104,12 +104,13 @@ fn part(kind: ContentType, text: &str) -> SinglePart {
     SinglePart::builder().header(kind).body(body)
 }
 
-/// One line of at most [`SUBJECT_CHARS`], without characters that act instead of being seen.
+/// One line of at most [`SUBJECT_CHARS`], without characters that act instead of being seen. What looks like an encoded word
+/// (RFC 2047) would be read as what it stands for: an invisible joiner in it makes it text, which is then encoded as a whole.
 fn subject(text: &str) -> String {
     let mut line = String::new();
     let acts = |c: char| matches!(c, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}' | '\u{feff}');
     for word in text.split(|c: char| c.is_whitespace() || c.is_control()) {
-        let word: String = word.chars().filter(|c| !acts(*c)).collect();
+        let word: String = word.chars().filter(|c| !acts(*c)).collect::<String>().replace("=?", "=\u{2060}?");
         if !word.is_empty() {
             if !line.is_empty() {
                 line.push(' ');
@@ -235,6 +236,17 @@ mod tests {
         let other_thread = parsed(&Letter { thread: "contoso\nscan teams", ..first });
         assert_eq!(other_thread.0, id);
         assert_ne!(other_thread.1, root);
+    }
+
+    #[test]
+    fn a_name_that_looks_encoded_is_read_as_it_is_written() {
+        let (from, to) = (mailbox("j@contoso.example"), mailbox("a@x.example"));
+        for name in ["=?utf-8?q?all_is_well?=", "x=?utf-8?b?YWxsIGlzIHdlbGw=?=", "=\u{202e}?utf-8?q?all_is_well?="] {
+            let bytes = Letter { subject: &format!("Scan failed: {name}"), ..letter(&from, &to) }.bytes().unwrap();
+            let mail = MessageParser::default().parse(&bytes).unwrap();
+            let seen = mail.subject().unwrap().replace('\u{2060}', "");
+            assert_eq!(seen, format!("Scan failed: {}", name.replace('\u{202e}', "")));
+        }
     }
 
     proptest! {
