@@ -71,7 +71,7 @@ pub(super) const SIGNS: &[Sign] = &[
         ..sign("date", 1..=1, None, true, "{{date TIME timezone=\"Europe/Zurich\" format=\"%H:%M\"}}")
     },
     sign("relative", 1..=1, None, true, "{{relative TIME}}"),
-    sign("plural", 3..=3, None, true, "{{plural NUMBER \"job\" \"jobs\"}}"),
+    sign("plural", 2..=3, None, true, "{{plural NUMBER \"job\" \"jobs\"}}"),
     sign("truncate", 2..=2, None, true, "{{truncate TEXT LENGTH}}"),
     sign("json", 1..=1, None, false, "{{json VALUE}}"),
     sign("default", 2..=2, None, false, "{{default VALUE OTHERWISE}}"),
@@ -94,7 +94,14 @@ pub(super) fn register(registry: &mut Handlebars<'static>, landing: Landing) {
         Ok(date(arg(h, 0), option("timezone"), option("format"))?.into())
     });
     put("relative", |h, data| Ok(relative(arg(h, 0), data.get("now").unwrap_or(&Value::Null))?.into()));
-    put("plural", |h, _| Ok(arg(h, if arg(h, 0).as_f64() == Some(1.0) { 1 } else { 2 }).clone()));
+    put("plural", |h, _| {
+        Ok(match h.param(2) {
+            _ if arg(h, 0).as_f64() == Some(1.0) => arg(h, 1).clone(),
+            Some(several) => several.value().clone(),
+            // Most words take an s.
+            None => format!("{}s", shown(arg(h, 1))).into(),
+        })
+    });
     put("default", |h, _| Ok(arg(h, usize::from(is_nothing(arg(h, 0)))).clone()));
     put("upper", |h, _| Ok(shown(arg(h, 0)).to_uppercase().into()));
     put("lower", |h, _| Ok(shown(arg(h, 0)).to_lowercase().into()));

@@ -266,7 +266,7 @@ fn each_helper_says_what_its_name_promises() {
         ("{{date job.started format=\"%s\"}}", "1727330020"),
         ("{{relative job.started}}|{{relative now}}|{{relative \"2024-09-26T06:58:40Z\"}}|{{relative null}}", "5m ago|just now|in 1h|"),
         (
-            "{{plural 1 \"job\" \"jobs\"}} {{plural 0 \"job\" \"jobs\"}} {{plural count \"job\" \"jobs\"}} {{plural 2 \"job\" \"jobs\"}}",
+            "{{plural 1 \"job\" \"jobs\"}} {{plural 0 \"job\" \"jobs\"}} {{plural count \"job\" \"jobs\"}} {{plural 2 \"job\"}}",
             "job jobs job jobs",
         ),
         ("{{truncate job.profile 13}}|{{truncate job.profile 1}}|{{truncate \"abc\" 3}}|{{truncate null 3}}|", "R&D <sites>…|…|abc||"),

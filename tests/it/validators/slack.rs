@@ -41,7 +41,7 @@ async fn a_renderer_of_block_kit_shows_every_job_and_no_name_comes_alive() {
             text.split_once(word).and_then(|(before, _)| before.rsplit(|c: char| !c.is_ascii_digit()).next()?.parse::<usize>().ok())
         };
         let named = code.iter().filter(|code| code.starts_with("Scan-")).count();
-        match number_before(" jobs: ") {
+        match number_before(" scans") {
             Some(count) => assert_eq!(named + number_before(" more: ").unwrap_or(0), count, "{text}"),
             None => assert!(named == 1 || text.contains("about itself"), "{text}"),
         }
@@ -173,7 +173,7 @@ async fn alertmanagers_message_of_the_same_scan_says_nothing_that_ours_leaves_ou
     // Theirs is in the attachment, ours in front of all blocks, where Slack shows it in a notification.
     assert!(!their["fallback"].as_str().unwrap().is_empty());
     let fallback = ours["text"].as_str().unwrap();
-    assert!(fallback.contains(their["text"].as_str().unwrap()), "{fallback}");
+    assert!(their["text"].as_str().unwrap().split(' ').all(|word| fallback.contains(word)), "{fallback}");
     assert_eq!(ours["blocks"][0]["type"], "header", "where theirs has its title");
     assert!(texts(&our).contains(&format!("<{}|", their["title_link"].as_str().unwrap())), "the title's link is one of ours: {our}");
     let fields: Vec<&str> = our["blocks"]
