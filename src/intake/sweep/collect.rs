@@ -43,6 +43,8 @@ pub struct Collect {
     /// How many rows lie before the next page, and the first row of the first.
     offset: usize,
     first: Option<u64>,
+    /// Whether a link led back to where a pass had begun.
+    led_back: bool,
     /// The page before, how many rows of it the next one shares, and how many that is asked for.
     page: Vec<u64>,
     shared: usize,
@@ -63,6 +65,7 @@ impl Collect {
             met: HashSet::new(),
             offset: 0,
             first: None,
+            led_back: false,
             page: Vec::new(),
             shared: 0,
             asked: usize::MAX,
@@ -91,6 +94,14 @@ impl Collect {
         let expected = before.len().checked_sub(self.shared).and_then(|at| before.get(at));
         if self.by == By::Skip && self.shared > 0 && expected != self.page.first() {
             return self.end_of_pass(false);
+        }
+        if self.by == By::Links {
+            if self.first.is_some_and(|first| self.page.contains(&first)) {
+                // As where links are made for a `skip` that the feed does not take; or so many rows came in at the head.
+                self.led_back = true;
+                return self.end_of_pass(false);
+            }
+            self.first = self.first.or(self.page.first().copied());
         }
         let mut fresh = false;
         for row in &page.rows {
@@ -153,6 +164,11 @@ impl Collect {
             return Step::Complete;
         }
         self.passes += 1;
+        if self.passes >= PASSES && self.led_back {
+            return Step::Incomplete(
+                "the feed takes no `skip`, and its next page leads back to the first: only its newest jobs can be read".into(),
+            );
+        }
         if self.passes >= PASSES {
             return Step::Incomplete(format!("the list can't be anchored, and no two of {PASSES} passes agree"));
         }

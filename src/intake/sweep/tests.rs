@@ -19,6 +19,8 @@ enum Counts {
     Pages,
     Nothing,
     Links,
+    /// No `skip`, and links that are made for one.
+    Circle,
     /// Pages of the feed's own size, whatever `top` asks for.
     OwnPages,
 }
@@ -38,10 +40,11 @@ impl List {
                 let offset = match self.counts {
                     Counts::Rows => *skip as usize,
                     Counts::Pages | Counts::OwnPages => *skip as usize * top,
-                    Counts::Nothing | Counts::Links => 0,
+                    Counts::Nothing | Counts::Links | Counts::Circle => 0,
                 };
                 (offset, top)
             }
+            Cursor::Link(_) if self.counts == Counts::Circle => (0, self.clamp.min(100)),
             Cursor::Link(link) => (link.parse().unwrap(), self.clamp.min(10)),
         };
         let rows: Vec<Row> = self
@@ -52,7 +55,7 @@ impl List {
             .map(|(id, start)| Row { id: sweep.hasher.hash_one(id.to_string()), started: Some(Timestamp::from_second(*start).unwrap()) })
             .collect();
         let behind = offset + rows.len();
-        let next = if matches!(self.counts, Counts::Links | Counts::OwnPages) && behind < self.rows.len() {
+        let next = if matches!(self.counts, Counts::Links | Counts::OwnPages | Counts::Circle) && behind < self.rows.len() {
             Next::Link(behind.to_string())
         } else {
             Next::None
@@ -171,6 +174,11 @@ fn a_feed_that_ignores_skip_is_complete_only_within_one_short_page() {
     check(&ignoring(40), plan(None, 100), &Step::Complete, &[]);
     let (end, _) = read(&mut ignoring(140), plan(None, 100), still);
     assert!(matches!(end, Step::Incomplete(why) if why.contains("takes no `skip`")));
+    // Its links may not take it either.
+    for clamp in [1_000, 37] {
+        let (end, _) = read(&mut List { counts: Counts::Circle, clamp, ..spaced(140) }, plan(None, 100), still);
+        assert!(matches!(&end, Step::Incomplete(why) if why.contains("leads back to the first")), "{clamp}: {end:?}");
+    }
     // As it also is when it begins to ignore it later.
     let (end, _) = read(&mut ignoring(140), Plan { paging: Some(Paging::Rows), ..plan(None, 100) }, still);
     assert!(matches!(end, Step::Incomplete(_)), "{end:?}");
