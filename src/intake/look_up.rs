@@ -17,6 +17,8 @@ use crate::{
 /// The most jobs looked up one by one in one turn, and never for longer than a period: the head of the list is not to wait. Those
 /// that were not looked at for the longest have their turn first, so of `n` each is looked at within `n / LOOKUPS` turns, rounded up.
 pub const LOOKUPS: usize = 100;
+/// After look-ups have failed in so many turns in a row, the list is read instead: one answer out of order says little.
+const FAILURES: u32 = 2;
 /// A job that ran and is found neither by so many look-ups nor by a sweep of the whole list is gone.
 const MISSES: u32 = 3;
 
@@ -27,6 +29,10 @@ pub struct LookUps {
     turn: u64,
     /// Whether the feed's `search` finds what is in the list; none before it has been tried.
     works: Option<bool>,
+    /// In how many turns in a row a look-up failed.
+    failures: u32,
+    /// Whether a look-up found nothing of a job that the whole list had: whether it is gone only the whole list can tell.
+    doubt: bool,
     /// How often a job that runs was looked up and not found.
     misses: HashMap<String, u32>,
     sights: HashMap<String, Sight>,
@@ -47,6 +53,8 @@ struct Sight {
     looked: Option<Timestamp>,
     /// When it was seen to run.
     ran: Option<Timestamp>,
+    /// Whether the last reading of the whole list did not meet it.
+    absent: bool,
 }
 
 impl LookUps {
@@ -62,6 +70,11 @@ impl LookUps {
         self.works != Some(false) && !cheaper_to_read
     }
 
+    /// Whether the whole list is to be read for what the look-ups found.
+    pub const fn doubts(&self) -> bool {
+        self.doubt
+    }
+
     /// The wait that the service asked for in the last turn, if it did.
     pub fn asked(&mut self) -> Option<Duration> {
         self.asked.take()
@@ -72,7 +85,7 @@ impl LookUps {
         self.sights.retain(|id, _| open.contains_key(id));
         for id in open.keys().filter(|id| sweep.has_met(id)) {
             let sight = self.sight(id);
-            (sight.looked, sight.ran) = (Some(began), Some(began));
+            *sight = Sight { looked: Some(began), ran: Some(began), absent: false, ..*sight };
         }
     }
 
@@ -83,13 +96,18 @@ impl LookUps {
     fn looked_up(&mut self, id: &str, began: Timestamp, found: bool) {
         let turn = self.turn;
         let sight = self.sight(id);
-        (sight.turn, sight.looked) = (turn, Some(began));
+        sight.turn = turn;
         if found {
-            sight.ran = Some(began);
+            *sight = Sight { looked: Some(began), ran: Some(began), absent: false, ..*sight };
             self.misses.remove(id);
-        } else {
-            *self.misses.entry(id.to_owned()).or_default() += 1;
+            return;
         }
+        if sight.absent {
+            sight.looked = Some(began);
+        } else {
+            self.doubt = true;
+        }
+        *self.misses.entry(id.to_owned()).or_default() += 1;
     }
 
     /// When a job was last seen to run, since the start of the program.
@@ -109,13 +127,19 @@ impl LookUps {
     /// The whole list was read: a job that it does not hold is missed once more where no look-up tells. Gives those that are gone.
     pub fn swept_whole(&mut self, sweep: &Sweep, open: &HashMap<String, OpenJob>) -> Vec<String> {
         self.whole = Some(sweep.pages());
+        self.doubt = false;
+        for id in open.keys() {
+            self.sight(id).absent = !sweep.has_met(id);
+        }
+        // What was not found and is there all the same: nothing that is not found says anything.
+        let passed_over = self.misses.keys().any(|id| open.contains_key(id) && sweep.has_met(id));
         self.misses.retain(|id, _| open.contains_key(id) && !sweep.has_met(id));
         if self.works == Some(false) {
             for id in open.keys().filter(|id| !sweep.has_met(id)) {
                 *self.misses.entry(id.clone()).or_default() += 1;
             }
         }
-        self.works = None;
+        self.works = passed_over.then_some(false);
         let gone: Vec<String> = self.misses.iter().filter(|(_, misses)| **misses >= MISSES).map(|(id, _)| id.clone()).collect();
         self.misses.retain(|_, misses| *misses < MISSES);
         gone
@@ -159,10 +183,21 @@ impl Intake {
                 break;
             }
             let found = match self.feed.find(&id).await {
-                Ok(found) => found,
-                Err(FeedError::Unavailable(why) | FeedError::Malformed(why)) => {
+                Ok(found) => {
+                    look_ups.failures = 0;
+                    found
+                }
+                Err(FeedError::Malformed(why)) => {
                     tracing::debug!(source = %self.name, %why, "jobs can't be looked up; sweeps reach back to the oldest open one instead");
                     look_ups.works = Some(false);
+                    break;
+                }
+                Err(FeedError::Unavailable(why)) => {
+                    tracing::debug!(source = %self.name, %why, "a job could not be looked up");
+                    look_ups.failures += 1;
+                    if look_ups.failures >= FAILURES {
+                        (look_ups.works, look_ups.failures) = (Some(false), 0);
+                    }
                     break;
                 }
                 // What was read stands, and the others have their turn first when the service takes questions again.
@@ -203,7 +238,10 @@ impl Intake {
         }
         self.store.give_up_on(&self.name, gone.iter().cloned().collect()).await?;
         for id in gone {
-            open.remove(&id);
+            if let Some(open) = open.remove(&id) {
+                // Should it come back as it was, it is to be taken in.
+                self.memory.forget(&open.job);
+            }
             tracing::warn!(source = %self.name, job = %id, "a job that was running is no longer in the list; its end will not be known");
         }
         Ok(())

@@ -46,6 +46,11 @@ impl Memory {
         self.0.get(&hash(job, false)) == Some(hash(job, true))
     }
 
+    /// Has the next sighting of a job be taken in, whatever it shows.
+    pub(super) fn forget(&self, job: &Job) {
+        self.0.invalidate(&hash(job, false));
+    }
+
     fn put(&self, job: &Job) {
         self.0.insert(hash(job, false), hash(job, true));
     }

@@ -37,7 +37,7 @@ impl Intake {
         let (open, hindsight, look_ups) = (state.open.get_or_insert_default(), &mut state.hindsight, &mut state.look_ups);
         hindsight.begins(began, page.rows.iter().flatten().filter_map(|job| job.finished).max());
         look_ups.begins();
-        let whole = self.habits.whole(&state.past, began);
+        let whole = self.habits.whole(&state.past, began) || self.habits.reconcile_every.is_some() && look_ups.doubts();
         let bound = record.watermark.filter(|_| record.baseline && !whole).map(|watermark| {
             let starts = || open.values().filter_map(|open| open.job.started);
             let old = self.habits.too_old(watermark, starts());

@@ -18,7 +18,12 @@ const SOON: u64 = 60 + 30;
 
 /// A long list of jobs that ended, newest first.
 fn newer(count: i64) -> impl Iterator<Item = Job> {
-    (0..count).map(|n| job(format!("New{n:05}"), State::Finished, -60 - n * 5, Some(-30 - n * 5)))
+    (0..count).map(|n| job(format!("New{n:05}"), State::Finished, -60 - n * 28, Some(-30 - n * 28)))
+}
+
+/// One of which a turn reads the head alone: all of it is older than the look-back.
+fn quiet(count: i64) -> impl Iterator<Item = Job> {
+    (0..count).map(|n| job(format!("Old{n:05}"), State::Finished, -DAY - n * 60, Some(-DAY - n * 60 + 30)))
 }
 
 /// Scans that run since days ago, beneath all of those.
@@ -96,6 +101,73 @@ fn nothing_counts_as_known_before_every_job_that_runs_was_looked_at() {
             assert!(known(&scene) > Some(at(ended)), "what is known goes on from there");
         });
     }
+}
+
+#[test]
+fn a_job_that_was_gone_and_runs_on_is_told_of_within_a_period_of_its_end() {
+    in_virtual_time(async {
+        let mut scene = Scene::new(Desk::new(quiet(3_000).chain(deep(1))), every_end());
+        scene.poll_every = Duration::from_secs(600);
+        scene.start().await;
+        scene.pass(HOUR.unsigned_abs()).await;
+        scene.desk.remove("Deep000");
+        scene.pass(24 * HOUR.unsigned_abs()).await;
+        assert_eq!(scene.store.open(), 0);
+        scene.desk.put(running(0, State::Running, None));
+        scene.pass(7 * HOUR.unsigned_abs()).await;
+        assert_eq!(scene.store.open(), 1);
+        end_all(&scene, 1);
+        scene.pass(600 + SOON).await;
+        assert_eq!(scene.store.told().len(), 1);
+    });
+}
+
+#[test]
+fn a_search_that_passes_over_what_is_deep_in_the_list_is_found_out() {
+    in_virtual_time(async {
+        let mut scene = Scene::new(Desk::new(quiet(3_000).chain(deep(3))).with(Search::FindsTheNewest), every_end());
+        scene.start().await;
+        scene.pass(600).await;
+        let (source, ended) = (Name::from("contoso"), scene.desk.second());
+        end_all(&scene, 3);
+        scene.pass(SOON).await;
+        assert_eq!(scene.store.told().len(), 3);
+        assert!(scene.health.readings()[&source].complete > Some(at(ended)));
+    });
+    // Nor is anything known by it before: here, what runs ends between the first reading of the list and the first look-up.
+    in_virtual_time(async {
+        let mut scene = Scene::new(Desk::new(quiet(3_000).chain(deep(3))).with(Search::FindsTheNewest), every_end());
+        scene.start().await;
+        scene.pass(50).await;
+        let (source, ended) = (Name::from("contoso"), scene.desk.second());
+        end_all(&scene, 3);
+        while scene.store.told().len() < 3 {
+            assert!(scene.health.readings()[&source].complete <= Some(at(ended)));
+            scene.pass(1).await;
+            assert!(scene.desk.second() - ended < 300);
+        }
+    });
+}
+
+#[test]
+fn one_look_up_that_fails_does_not_have_the_list_read_for_hours() {
+    in_virtual_time(async {
+        let mut scene = Scene::new(Desk::new(quiet(3_000).chain(deep(3))), every_end());
+        scene.start().await;
+        scene.pass(600).await;
+        let mut failed = 0;
+        scene.desk.fails_look_ups(move |_| {
+            failed += 1;
+            (failed == 2).then(|| FeedError::Unavailable("HTTP 503".into()))
+        });
+        let asked = scene.desk.asked().len();
+        scene.pass(HOUR.unsigned_abs()).await;
+        // A few pages and three look-ups a turn.
+        assert!(scene.desk.asked().len() - asked < 60 * 10, "{} requests in an hour", scene.desk.asked().len() - asked);
+        end_all(&scene, 3);
+        scene.pass(SOON).await;
+        assert_eq!(scene.store.told().len(), 3);
+    });
 }
 
 #[test]
