@@ -7,11 +7,14 @@ use jiff::Timestamp;
 use serde::Serialize;
 
 use super::{Line, SourceRecord, StoreError};
-use crate::domain::{Job, RuleFacts, TargetEnd};
+use crate::domain::{Job, Name, RuleFacts, TargetEnd};
 
 /// What a store tells of single jobs.
 #[async_trait]
 pub trait Stories: Send + Sync {
+    /// Of each source, up to when nothing that ended was alerted on: its first run's `start`. Server time.
+    async fn starts(&self) -> Result<BTreeMap<Name, Timestamp>, StoreError>;
+
     /// Where a job of this id is known; of one that is nowhere, what its id may be meant for.
     async fn seek(&self, job_id: &str) -> Result<Sought, StoreError>;
 
@@ -38,7 +41,7 @@ impl Sought {
 pub struct Story {
     /// As last seen.
     pub job: Job,
-    /// Which run it is in. Of earlier runs only their alerts are kept.
+    /// Which run it is in. Of earlier runs, their alerts are here.
     pub run: u32,
     /// When it was first taken in.
     pub first_seen: Timestamp,

@@ -442,6 +442,12 @@ rules:
     assert_eq!(replayed(&["--since", "24h"]), sent);
     let with_old = ["failed \"a\"", "failed \"c\"", "failed \"old\"", "failed \"open\"", "slow \"b\"", "twice \"a\""];
     assert_eq!(replayed(&[]), with_old, "by itself, the last 30 days");
+    let before_start = |args: &[&str]| home.json(&[&["replay", "--format", "json"], args].concat())["summary"]["before_start"].clone();
+    assert_eq!(before_start(&[]), json!({ "jobs": 1, "alerts": 1 }));
+    assert_eq!(before_start(&["--since", "24h"]), json!({ "jobs": 0, "alerts": 0 }));
+    let columns = home.stdout(&["replay"]);
+    let note = "note: 1 job ended before the service first watched their source, and it did not alert on them: 1 alert is from then";
+    assert!(columns.contains(note), "{columns}");
     let (messages, polls) = (hook.taken().len(), upstream.polls());
     assert_eq!(replayed(&["--source", "contoso"]), with_old);
     assert!(upstream.polls() > polls, "the list is read now");

@@ -1,7 +1,7 @@
 //! Where the jobs of a replay come from: the store, saved responses, or a live source.
 
 use std::{
-    collections::{BTreeSet, HashMap},
+    collections::{BTreeMap, BTreeSet, HashMap},
     fs::File,
     io,
     path::{Path, PathBuf},
@@ -29,7 +29,7 @@ use crate::{
     intake::{Habits, Whole, read_whole},
     rehearsal::Course,
     store::{
-        Store,
+        Store, Stories,
         sqlite::{Access, Sqlite},
     },
 };
@@ -57,6 +57,8 @@ pub struct Jobs {
     pub known_from: Timestamp,
     /// The sources that are watched.
     pub sources: Vec<Name>,
+    /// Of each source that a service has watched, up to when nothing was alerted on.
+    pub starts: BTreeMap<Name, Timestamp>,
     /// Rows that can't be read.
     pub unreadable: u64,
     /// What a reader of the result has to know, a line each.
@@ -86,11 +88,11 @@ impl Wanted<'_> {
         let store = Sqlite::open(file, Access::Beside).map_err(|error| error.to_string())?;
         let least = if self.past { Timestamp::MIN } else { from };
         let (mut courses, mut past) = (Vec::new(), Pasts::default());
-        let mut after: Option<(Name, String)> = None;
+        let mut after = None;
         loop {
             let rows = store.history(least, after, CHUNK).await.map_err(|error| error.to_string())?;
-            let Some((last, _)) = rows.last() else { break };
-            after = Some((last.source.clone(), last.id.clone()));
+            let Some((last, run)) = rows.last() else { break };
+            after = Some((last.source.clone(), last.id.clone(), *run));
             for (job, run) in rows {
                 let course = Course { job: Arc::new(job), run, watched: true };
                 if course.job.finished.is_some_and(|end| end < from) {
@@ -113,7 +115,8 @@ impl Wanted<'_> {
             notes.push(format!("the store holds no job of this period that ended before {}", moment(oldest)));
         }
         let known_from = oldest(&courses).unwrap_or(from).max(from);
-        Ok(Jobs { courses, from, to, known_from, sources, unreadable: 0, notes })
+        let starts = store.starts().await.map_err(|error| error.to_string())?;
+        Ok(Jobs { courses, from, to, known_from, sources, starts, unreadable: 0, notes })
     }
 
     /// Of saved responses. The period ends with the newest time in them: that is when they were saved, as far as can be told.
@@ -204,7 +207,8 @@ impl Wanted<'_> {
         let oldest = oldest(&courses).unwrap_or(to).min(to);
         let from = self.since.map_or(oldest, |since| since.before(to, &since::here()));
         let sources: BTreeSet<Name> = courses.iter().map(|course| course.job.source.clone()).chain(live).collect();
-        Jobs { courses, from, to, known_from: oldest.max(from), sources: sources.into_iter().collect(), unreadable, notes }
+        let sources = sources.into_iter().collect();
+        Jobs { courses, from, to, known_from: oldest.max(from), sources, starts: BTreeMap::new(), unreadable, notes }
     }
 }
 

@@ -55,9 +55,9 @@ With --against, the config in use is held against another: `more` is what only t
 `fewer` what only the other does. A rule that was renamed or got other channels counts as both.
 
 What it can't know: jobs that had left the list before the service first read it, or that
-storage.keep let go; all but the last run of a job that ran again; when a source could not be read,
-so that `missing` rules speak as if it always could; and how late each job was seen, so that every
-alert is made the moment its job ended. Alarms of running jobs are worked out from start and end.
+storage.keep let go; of a list, all but the last run of a job that ran again; when a source could
+not be read, so that `missing` rules speak as if it always could; and how late each job was seen, so
+that every alert is made the moment its job ended. Alarms of running jobs are worked out from start and end.
 A saved list ends with the newest time in it; --until sets another end.";
 
 /// Options of `replay`.

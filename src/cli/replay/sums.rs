@@ -11,7 +11,7 @@ use serde::Serialize;
 use super::jobs::{Jobs, ended};
 use crate::{
     cli::progress::Progress,
-    domain::NotificationKind,
+    domain::{Name, NotificationKind},
     rehearsal::{Event, Message, Watch, messages, run_telling},
     rules::RuleSet,
 };
@@ -48,6 +48,8 @@ pub struct Summary {
     pub until: Timestamp,
     /// How many jobs ended in it, or still ran at its end.
     pub jobs: u64,
+    /// What of all this is about jobs from before the service first watched their source: they were not alerted on.
+    pub before_start: BeforeStart,
     /// Rows of the input that could not be read.
     pub unreadable: u64,
     #[serde(flatten)]
@@ -71,6 +73,30 @@ pub struct Sums {
     pub notifications: u64,
     /// The notices among them.
     pub notices: u64,
+}
+
+/// What lies before the first run's `start`, of the store alone.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
+pub struct BeforeStart {
+    /// Jobs that ended before it.
+    pub jobs: u64,
+    /// Alerts that would have been raised before it.
+    pub alerts: u64,
+}
+
+impl BeforeStart {
+    /// A sentence, where there is something to say.
+    fn note(self) -> Option<String> {
+        let about = match self.alerts {
+            0 => "no alert is".to_owned(),
+            1 => "1 alert is".to_owned(),
+            n => format!("{n} alerts are"),
+        };
+        let ended = if self.jobs == 1 { "1 job".to_owned() } else { format!("{} jobs", self.jobs) };
+        (self.jobs > 0 || self.alerts > 0).then(|| {
+            format!("{ended} ended before the service first watched their source, and it did not alert on them: {about} from then")
+        })
+    }
 }
 
 /// The sums of one rule.
@@ -109,9 +135,12 @@ impl Summary {
         let mut channels: BTreeMap<&str, Sums> = BTreeMap::new();
         let mut days: BTreeMap<Date, Sums> = BTreeMap::new();
         let day = |at: Timestamp| at.to_zoned(TimeZone::UTC).date();
+        let mut before_start = BeforeStart::default();
+        let is_before = |source: &Name, at: Timestamp| jobs.starts.get(source).is_some_and(|start| at <= *start);
         for event in &played.events {
             if let Event::Raised(raised) = event {
                 all.alerts += 1;
+                before_start.alerts += u64::from(is_before(&raised.job.source, raised.at));
                 rules.entry(&raised.rule.name).or_default().alerts += 1;
                 days.entry(day(raised.at)).or_default().alerts += 1;
             }
@@ -130,18 +159,26 @@ impl Summary {
             }
         }
         let within = |at: Timestamp| (jobs.from..=jobs.to).contains(&at);
-        let counted = jobs.courses.iter().filter(|course| ended(&course.job).is_none_or(within)).count() as u64;
+        let mut counted = 0;
+        for job in jobs.courses.iter().map(|course| &course.job).filter(|job| ended(job).is_none_or(within)) {
+            counted += 1;
+            before_start.jobs += u64::from(ended(job).is_some_and(|at| is_before(&job.source, at)));
+        }
         let sums_of = |name: &str| rules.get(name).copied().unwrap_or_default();
         Self {
             since: jobs.from,
             until: jobs.to,
             jobs: counted,
+            before_start,
             unreadable: jobs.unreadable,
             all,
             rules: played.rules.rules().iter().map(|rule| RuleSums { rule: rule.name.to_string(), sums: sums_of(&rule.name) }).collect(),
             channels: channels.into_iter().map(|(channel, sums)| ChannelSums { channel: channel.to_owned(), sums }).collect(),
             days: days.into_iter().map(|(day, sums)| DaySums { day, sums }).collect(),
-            notes: jobs.notes.iter().cloned().chain(played.rules.unanswered().map(|one| crate::cli::output::unanswered(&one))).collect(),
+            notes: {
+                let unanswered = played.rules.unanswered().map(|one| crate::cli::output::unanswered(&one));
+                jobs.notes.iter().cloned().chain(before_start.note()).chain(unanswered).collect()
+            },
         }
     }
 }

@@ -17,6 +17,9 @@ use crate::{
     store::{Message, Raised, Sought, SourceRecord, Stage, StoreError, Stories, Story, Way},
 };
 
+/// Among so many jobs, shared by the sources and the newest of each by id, it is looked for ids that hold the one asked for: no index
+/// leads there.
+const LOOKED_THROUGH: u32 = 100_000;
 /// How many ids that begin or end alike are compared with the one asked for.
 const COMPARED: u32 = 2_000;
 /// Ids that share fewer characters at their beginning are not alike: many begin with one word.
@@ -24,6 +27,15 @@ const ALIKE_FROM: usize = 6;
 
 #[async_trait]
 impl Stories for Sqlite {
+    async fn starts(&self) -> Result<BTreeMap<Name, Timestamp>, StoreError> {
+        self.readers
+            .read(|db| {
+                let start = |row: &Row<'_>| Ok((Name::from(row.get::<_, String>(0)?), time(row.get(1)?)));
+                db.prepare_cached("SELECT name, cut FROM source")?.query_map([], start)?.collect()
+            })
+            .await
+    }
+
     async fn seek(&self, job_id: &str) -> Result<Sought, StoreError> {
         let id = job_id.to_owned();
         self.readers.read(move |db| seek(db, &id)).await
@@ -52,13 +64,20 @@ fn like(db: &Connection, id: &str) -> rusqlite::Result<Vec<(String, String)>> {
         return Ok(Vec::new());
     }
     let pair = |row: &Row<'_>| Ok((row.get(0)?, row.get(1)?));
-    let mut found: Vec<(String, String)> = db
-        .prepare_cached(
-            "SELECT source, id FROM job WHERE instr(lower(id), ?1) > 0 OR instr(?1, lower(id)) > 0
-             ORDER BY coalesce(started, first_seen) DESC LIMIT ?2",
-        )?
-        .query_map(params![wanted, COMPARED], pair)?
-        .collect::<rusqlite::Result<_>>()?;
+    let sources: Vec<String> =
+        db.prepare_cached("SELECT name FROM source")?.query_map([], |row| row.get(0))?.collect::<rusqlite::Result<_>>()?;
+    let each = LOOKED_THROUGH / u32::try_from(sources.len()).unwrap_or(u32::MAX).max(1);
+    let mut found: Vec<(String, String)> = Vec::new();
+    for source in &sources {
+        let of_it = db
+            .prepare_cached(
+                "SELECT source, id FROM (SELECT source, id FROM job WHERE source = ?3 ORDER BY id DESC LIMIT ?4)
+                 WHERE instr(lower(id), ?1) > 0 OR instr(?1, lower(id)) > 0 LIMIT ?2",
+            )?
+            .query_map(params![wanted, COMPARED, source, each], pair)?
+            .collect::<rusqlite::Result<Vec<_>>>()?;
+        found.extend(of_it);
+    }
     let mut beginning: Vec<char> = id.trim().chars().collect();
     while found.is_empty() && beginning.len() > ALIKE_FROM {
         beginning.pop();
