@@ -93,7 +93,7 @@ pub async fn gather(store: &dyn DigestStore, scope: &Scope, period: &Period) -> 
     };
     let sums = Arc::new(Mutex::new(Sums::new(scope.when.clone(), of.clone().map(BTreeSet::from_iter), period, bounds.clone())));
     let filling = Arc::clone(&sums);
-    let each = Box::new(move |job: &_, counted| filling.lock().unwrap_or_else(PoisonError::into_inner).add(job, counted));
+    let each = Box::new(move |job: &_, counted, shown| filling.lock().unwrap_or_else(PoisonError::into_inner).add(job, counted, shown));
     store.each_ended(from, period.until, each).await?;
     for Unanswered { place, why, .. } in scope.when.iter().flat_map(|when| when.newly_unanswered()) {
         tracing::warn!(digest = %scope.name, place, why, "an `expr` gives no answer for a job, which is not in the digest then");

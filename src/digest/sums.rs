@@ -113,14 +113,14 @@ impl Sums {
         Self { when, of, since: period.since, before: period.before(), until: period.until, bounds, days, ..Self::default() }
     }
 
-    /// Takes in a job that was counted at `counted`.
-    pub fn add(&mut self, job: &Job, counted: Timestamp) {
+    /// Takes in a job that was counted at `counted`, and that the picture of the days shows at `shown`.
+    pub fn add(&mut self, job: &Job, counted: Timestamp, shown: Timestamp) {
         let within = counted >= self.since && counted < self.until;
         self.seen += u64::from(within && self.of.as_ref().is_none_or(|of| of.contains(&job.source)));
         if self.when.as_ref().is_some_and(|when| when.judge(job, counted).is_empty()) {
             return;
         }
-        let day = self.bounds.partition_point(|bound| *bound <= counted).checked_sub(1);
+        let day = self.bounds.partition_point(|bound| *bound <= shown).checked_sub(1);
         if let Some(day) = day.and_then(|day| self.days.get_mut(day)) {
             add_to_day(day, job.state, 1);
         }

@@ -1,3 +1,5 @@
+mod runs;
+
 use std::time::Duration;
 
 use jiff::SignedDuration;
@@ -19,6 +21,15 @@ fn t(text: &str) -> Timestamp {
 
 fn minutes(count: i64) -> SignedDuration {
     SignedDuration::from_mins(count)
+}
+
+/// The jobs that a digest of a part is about.
+fn part(when: &str) -> RuleSet {
+    let text = format!("rules: [{{ name: part, notify: hook, when: {when} }}]");
+    let mut faults = Faults::default();
+    let node = parse(&Arc::new(Source { path: "rules.yaml".into(), text }), &mut faults).unwrap();
+    let names = ["contoso", "fabrikam"].map(Name::from);
+    read(&[node], &Known { channels: &[Name::from("hook")], sources: &names, template_sets: &[] }, &mut faults)
 }
 
 struct World {
@@ -152,13 +163,8 @@ async fn a_digest_about_one_tenant_says_nothing_of_the_others() {
     }
     let running = Job { finished: None, ..world.job("fabrikam", "scan of fabrikam", State::Running, t("2026-03-05T04:00:00Z"), 5) };
     world.take_in(t("2026-03-05T04:00:00Z"), false, vec![running]).await;
-    let text = "rules: [{ name: part, notify: hook, when: { not: { source: fabrikam } } }]".into();
-    let mut faults = Faults::default();
-    let node = parse(&Arc::new(Source { path: "rules.yaml".into(), text }), &mut faults).unwrap();
-    let names = ["contoso", "fabrikam"].map(Name::from);
-    let known = Known { channels: &[Name::from("hook")], sources: &names, template_sets: &[] };
-    let when = read(&[node], &known, &mut faults);
-    let digest = world.sum_up(&["contoso", "fabrikam"], "2026-03-05T00:00:00Z", "2026-03-06T00:00:00Z", Some(when)).await;
+    let when = Some(part("{ not: { source: fabrikam } }"));
+    let digest = world.sum_up(&["contoso", "fabrikam"], "2026-03-05T00:00:00Z", "2026-03-06T00:00:00Z", when).await;
     assert!(!digest.several && !serde_json::to_string(&digest).unwrap().contains("fabrikam"), "{digest:#?}");
     let coverage = &digest.coverage;
     assert_eq!((coverage.sources, coverage.polls, coverage.missed, coverage.jobs, coverage.running), (1, 10, 2, 1, 0));

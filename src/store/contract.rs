@@ -365,9 +365,9 @@ pub trait Store: DigestStore + Backlogs {
     /// Makes deliveries pending again, due at once, whatever trouble their channels are in; their number.
     async fn retry(&self, which: Retry, now: Timestamp) -> Result<usize, StoreError>;
 
-    /// Jobs in the order of their keys from behind one on, at most `most`: those that ended at or after an instant, and those without
-    /// an end. Each with the run it is in.
-    async fn history(&self, since: Timestamp, after: Option<(Name, String)>, most: u32) -> Result<Vec<(Job, u32)>, StoreError>;
+    /// Runs of jobs in the order of source, id and run from behind one on, at most `most`: those that ended at or after an instant, and
+    /// those without an end.
+    async fn history(&self, since: Timestamp, after: Option<(Name, String, u32)>, most: u32) -> Result<Vec<(Job, u32)>, StoreError>;
 
     /// Lists jobs.
     async fn jobs(&self, filter: JobFilter) -> Result<Vec<JobRow>, StoreError>;

@@ -103,8 +103,9 @@ pub struct Standing {
     pub newest: Option<Newest>,
 }
 
-/// Is given each job, and when it was counted.
-pub type EachEnded = Box<dyn FnMut(&Job, Timestamp) + Send>;
+/// Is given each job, when it was counted, and when a picture of days shows it to have ended: where a source's first run looked back, that
+/// is when it did.
+pub type EachEnded = Box<dyn FnMut(&Job, Timestamp, Timestamp) + Send>;
 
 /// What digests ask of the store. A job is *counted* when it is seen to have ended: such a job belongs to the one period in which
 /// that happens, so that none falls between two. History (what ended before the watch began) is counted when it ended.
@@ -153,7 +154,7 @@ pub trait DigestStore: Send + Sync {
         Err(none_kept())
     }
 
-    /// How many jobs were counted between each two neighbours of these instants, by state.
+    /// How many jobs a picture of days shows to have ended between each two neighbours of these instants, by state.
     async fn ended_between(&self, _bounds: Vec<Timestamp>) -> Result<Vec<Vec<(State, u64)>>, StoreError> {
         Err(none_kept())
     }

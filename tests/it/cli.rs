@@ -49,6 +49,13 @@ async fn mistakes_are_answered_with_what_to_do() {
     told(&["deliveries", "--outcome", "lost"], 2, "the outcomes are pending, delivered");
     told(&["deliveries", "retry"], 2, "<ID|--dead>");
     told(&["deliveries", "retry", "7"], 1, "delivery 7 is neither dead nor waiting: see `jobrelay deliveries`");
+    // The store of an older version, which may be in service: no command changes it.
+    let store = || rusqlite::Connection::open(home.path("jobrelay.db")).unwrap();
+    store().execute_batch("ALTER TABLE source DROP COLUMN looked_from; PRAGMA user_version = 7").unwrap();
+    for args in [&["jobs"][..], &["alerts"], &["deliveries"], &["deliveries", "retry", "7"], &["explain", "Scan-1"], &["replay"]] {
+        told(args, 1, "written by an older jobrelay, and is left as it is: a start of `jobrelay run` of this version");
+    }
+    assert_eq!(store().query_row("PRAGMA user_version", [], |row| row.get::<_, i64>(0)).unwrap(), 7);
     told(&["send", "oncal"], 1, "the config has no channel `oncal`; did you mean `oncall`?");
     told(&["--config", "nowhere.yaml", "run"], 1, "`jobrelay init` writes one to start from");
 }

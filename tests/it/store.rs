@@ -32,8 +32,9 @@ use keeping::{
 };
 
 use past::{
-    an_alert_remembers_which_rules_judged, history_comes_piece_by_piece_each_job_once, the_past_is_read_back_as_far_as_it_is_asked_for,
-    what_ended_later_and_is_judged_can_be_asked_for, what_waits_to_be_judged_comes_in_the_order_of_the_ends_and_stays_until_it_is,
+    an_alert_remembers_which_rules_judged, history_comes_piece_by_piece_each_job_once, the_ends_of_earlier_runs_stay_in_the_past,
+    the_past_is_read_back_as_far_as_it_is_asked_for, what_ended_later_and_is_judged_can_be_asked_for,
+    what_waits_to_be_judged_comes_in_the_order_of_the_ends_and_stays_until_it_is,
 };
 
 /// Where one store lives. Nothing is in it at first; it goes with the value.
@@ -697,7 +698,7 @@ macro_rules! suite {
                 a_job_goes_once_it_is_old_absent_twice_and_settled, pruning_is_done_piece_by_piece,
                 old_notices_and_roll_ups_go_by_their_own_age, the_past_is_read_back_as_far_as_it_is_asked_for, history_comes_piece_by_piece_each_job_once,
                 what_waits_to_be_judged_comes_in_the_order_of_the_ends_and_stays_until_it_is,
-                what_ended_later_and_is_judged_can_be_asked_for, an_alert_remembers_which_rules_judged,
+                the_ends_of_earlier_runs_stay_in_the_past, what_ended_later_and_is_judged_can_be_asked_for, an_alert_remembers_which_rules_judged,
             }
 
             #[test]

@@ -108,7 +108,7 @@ macro_rules! store_of_a_courier {
                     unreachable!("a courier only delivers")
                 }
 
-                async fn history(&self, _: Timestamp, _: Option<(Name, String)>, _: u32) -> Result<Vec<(Job, u32)>, StoreError> {
+                async fn history(&self, _: Timestamp, _: Option<(Name, String, u32)>, _: u32) -> Result<Vec<(Job, u32)>, StoreError> {
                     unreachable!("delivery lists nothing")
                 }
 

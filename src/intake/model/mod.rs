@@ -62,6 +62,7 @@ const HARD: Nature = Nature {
     deleted: 160,
     search: true,
     again: 5,
+    old_again: true,
     unreadable: 2,
 };
 

@@ -28,10 +28,19 @@ type Row = (Job, u32, bool, bool);
 struct Tables {
     record: Option<SourceRecord>,
     jobs: BTreeMap<String, Row>,
+    /// The ends of earlier runs.
+    earlier: Vec<Row>,
     alerts: BTreeMap<(String, u32, Name), Job>,
     raised: u64,
     quarantine: usize,
     pasts_asked: usize,
+}
+
+impl Tables {
+    /// Every job as it stands, and the ends of earlier runs.
+    fn runs(&self) -> impl Iterator<Item = &Row> {
+        self.jobs.values().chain(&self.earlier)
+    }
 }
 
 /// What `Intake` needs of a store, in memory; the rest it never asks for.
@@ -54,6 +63,11 @@ impl MemoryStore {
         let mut told: Vec<_> = tables.alerts.keys().map(|(id, run, rule)| (rule.to_string(), id.clone(), *run)).collect();
         told.sort();
         told
+    }
+
+    /// Every alert: rule, job and the finish time of the end that it is about.
+    pub fn told_of(&self) -> Vec<(String, String, Option<Timestamp>)> {
+        self.tables().alerts.iter().map(|((id, _, rule), job)| (rule.to_string(), id.clone(), job.finished)).collect()
     }
 
     pub fn watermark(&self) -> Option<Timestamp> {
@@ -152,8 +166,7 @@ impl Store for MemoryStore {
     async fn judged_later(&self, query: LaterQuery) -> Result<Vec<Unjudged>, StoreError> {
         let tables = self.tables();
         let mut found: Vec<Unjudged> = tables
-            .jobs
-            .values()
+            .runs()
             .filter(|(job, _, ended, unjudged)| *ended && !unjudged && job.finished.is_some() && job.profile == query.profile)
             .map(ended)
             .filter(|one| (one.at, &one.job.id) > (query.than.at, &query.than.id) && one.at > query.since)
@@ -166,7 +179,7 @@ impl Store for MemoryStore {
     async fn past(&self, query: PastQuery) -> Result<Vec<Arc<Job>>, StoreError> {
         let mut tables = self.tables();
         tables.pasts_asked += 1;
-        let ended = tables.jobs.values().filter(|(job, _, ended, _)| *ended && job.profile == query.profile).map(|(job, ..)| job);
+        let ended = tables.runs().filter(|(job, _, ended, _)| *ended && job.profile == query.profile).map(|(job, ..)| job);
         let before = (query.before.at, &query.before.id);
         let mut found: Vec<Arc<Job>> =
             ended.filter(|job| job.finished.is_some_and(|at| (at, &job.id) < before)).cloned().map(Arc::new).collect();
@@ -203,6 +216,9 @@ impl Store for MemoryStore {
             for change in intake.jobs {
                 let job = (*change.job).clone();
                 let ended = job.is_final();
+                if let Some(before) = tables.jobs.get(&job.id).filter(|(before, run, ..)| *run < change.run && before.is_final()) {
+                    tables.earlier.push(before.clone());
+                }
                 let waits = tables.jobs.get(&job.id).is_some_and(|(.., unjudged)| *unjudged) && ended;
                 tables.jobs.insert(job.id.clone(), (job, change.run, ended, change.unjudged || waits));
             }
@@ -285,7 +301,7 @@ impl Store for MemoryStore {
         unreachable!("intake retries nothing")
     }
 
-    async fn history(&self, _: Timestamp, _: Option<(Name, String)>, _: u32) -> Result<Vec<(Job, u32)>, StoreError> {
+    async fn history(&self, _: Timestamp, _: Option<(Name, String, u32)>, _: u32) -> Result<Vec<(Job, u32)>, StoreError> {
         unreachable!("intake lists nothing")
     }
 

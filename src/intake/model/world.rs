@@ -47,6 +47,8 @@ pub struct Nature {
     pub search: bool,
     /// How many in a hundred run a second time.
     pub again: u32,
+    /// Whether those that are history may as well: their first ends may never have been seen.
+    pub old_again: bool,
     /// How many in a hundred pages hold a row that makes no sense.
     pub unreadable: u32,
 }
@@ -111,7 +113,7 @@ impl World {
                 Stretch { from: i64::MIN, state: State::Running, finished: None },
                 Stretch { from: started + length, state, finished: Some(started + length) },
             ];
-            if rng.random_range(0..100) < nature.again {
+            if rng.random_range(0..100) < nature.again && (nature.old_again || !old) {
                 // A second run, some hours on.
                 let again = started + length + rng.random_range(4_000..9_000);
                 let end = again + rng.random_range(10..600);

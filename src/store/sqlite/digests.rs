@@ -8,6 +8,7 @@ use rusqlite::{Connection, OptionalExtension, params};
 
 use super::{
     Sqlite,
+    days::{LookBacks, ended_between},
     intake::{JOB_COLUMNS, job_of, key, micros, time},
     worker::{Survives, Tx},
 };
@@ -58,13 +59,15 @@ impl DigestStore for Sqlite {
     async fn each_ended(&self, since: Timestamp, until: Timestamp, mut each: EachEnded) -> Result<(), StoreError> {
         self.readers
             .read(move |db| {
+                let look_backs = LookBacks::read(db)?;
                 let mut statement = db.prepare_cached(&format!(
-                    "SELECT {JOB_COLUMNS}, counted FROM job WHERE counted >= ?1 AND counted < ?2 ORDER BY counted"
+                    "SELECT {JOB_COLUMNS}, counted FROM job WHERE counted >= ?1 AND counted < ?2
+                     UNION ALL SELECT {JOB_COLUMNS}, counted FROM earlier_run WHERE counted >= ?1 AND counted < ?2 ORDER BY counted"
                 ))?;
                 let mut rows = statement.query(params![micros(since), micros(until)])?;
                 while let Some(row) = rows.next()? {
-                    let (job, _) = job_of(row)?;
-                    each(&job, time(row.get(10)?));
+                    let ((job, _), counted) = (job_of(row)?, time(row.get(10)?));
+                    each(&job, counted, look_backs.shown(&job, counted));
                 }
                 Ok(())
             })
@@ -184,11 +187,14 @@ fn draw_back(tx: &Tx<'_>, now: i64) -> rusqlite::Result<bool> {
         .prepare_cached("SELECT DISTINCT ended FROM digest WHERE ended > ?1 ORDER BY ended DESC")?
         .query_map([now], |row| row.get(0))?
         .collect::<rusqlite::Result<_>>()?;
-    tx.db
-        .prepare_cached(
-            "UPDATE job SET counted = ?1 - (SELECT count(DISTINCT ended) FROM digest d WHERE d.ended > job.counted) WHERE counted > ?1",
-        )?
-        .execute([now])?;
+    for (table, column) in [("job", "counted"), ("earlier_run", "counted"), ("source", "looked_from"), ("source", "looked_until")] {
+        tx.db
+            .prepare_cached(&format!(
+                "UPDATE {table} SET {column} = ?1 - (SELECT count(DISTINCT ended) FROM digest d WHERE d.ended > {table}.{column})
+                 WHERE {column} > ?1"
+            ))?
+            .execute([now])?;
+    }
     // The latest first: what has been drawn back is not ahead any more.
     for (end, before) in ends.iter().zip(0_i64..) {
         tx.db.prepare_cached("UPDATE digest SET ended = ?1 WHERE ended = ?2")?.execute([now - before, *end])?;
@@ -245,27 +251,13 @@ fn end_digest(tx: &mut Tx<'_>, end: &DigestEnd) -> rusqlite::Result<bool> {
     Ok(true)
 }
 
-fn ended_between(db: &Connection, bounds: &[Timestamp]) -> rusqlite::Result<Vec<Vec<(State, u64)>>> {
-    let mut statement = db.prepare_cached("SELECT state, count(*) FROM job WHERE counted >= ?1 AND counted < ?2 GROUP BY state")?;
-    let mut all = Vec::with_capacity(bounds.len());
-    for pair in bounds.windows(2) {
-        let [since, until] = pair else { continue };
-        all.push(
-            statement
-                .query_map(params![micros(*since), micros(*until)], |row| {
-                    Ok((State::from_code(row.get(0)?), row.get::<_, i64>(1)?.unsigned_abs()))
-                })?
-                .collect::<rusqlite::Result<_>>()?,
-        );
-    }
-    Ok(all)
-}
-
 fn history(db: &Connection, ask: &HistoryAsk) -> rusqlite::Result<Vec<Ended>> {
     let (before, id) = ask.before.as_ref().map_or((i64::MAX, ""), |(finished, id)| (micros(*finished), id.as_str()));
     db.prepare_cached(
-        "SELECT state, finished, finished - started FROM job
+        "SELECT state, finished, finished - started, id FROM job
          WHERE source = ?1 AND profile = ?2 AND (finished, id) < (?3, ?4) AND ended = 1 AND finished IS NOT NULL AND counted < ?5
+         UNION ALL SELECT state, finished, finished - started, id FROM earlier_run
+         WHERE source = ?1 AND profile = ?2 AND (finished, id) < (?3, ?4) AND finished IS NOT NULL AND counted < ?5
          ORDER BY finished DESC, id DESC LIMIT ?6",
     )?
     .query_map(params![ask.source.as_str(), ask.profile, before, id, micros(ask.until), ask.most], |row| {

@@ -5,7 +5,7 @@ use rusqlite::{Connection, OptionalExtension, Row, params};
 use serde_json::Value;
 use sha2::{Digest, Sha256};
 
-use super::{digests::counts_at, past, worker::Tx};
+use super::{days, digests::counts_at, past, runs, worker::Tx};
 use crate::{
     domain::{Category, Job, JobType, JobView, Name, NotificationKind, State},
     failpoint::{self, Point},
@@ -123,6 +123,9 @@ pub fn take_in(tx: &mut Tx<'_>, intake: &Intake) -> rusqlite::Result<()> {
             () if newly_final => Some(counts_at),
             () => Some(job.finished.or(job.started).map_or(now, micros)),
         };
+        if change.run > 1 {
+            runs::keep(tx, job, change.run)?;
+        }
         let extension = (!job.extension.is_null()).then(|| job.extension.to_string());
         tx.db
             .prepare_cached(
@@ -154,6 +157,9 @@ pub fn take_in(tx: &mut Tx<'_>, intake: &Intake) -> rusqlite::Result<()> {
         if newly_final {
             tx.count("jobs", source, &job.state.name(), 1);
         }
+    }
+    if intake.jobs.iter().any(|change| change.newly_final) {
+        days::note_look_back(tx, source, counts_at)?;
     }
     for alert in &intake.alerts {
         raise(tx, alert, &intake.rules_version, intake.now)?;

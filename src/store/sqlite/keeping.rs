@@ -9,6 +9,7 @@ use rusqlite::{Connection, params};
 use super::{
     Sqlite,
     intake::{key, micros, time},
+    runs,
     worker::{Survives, Tx},
 };
 use crate::{
@@ -155,6 +156,7 @@ pub fn prune(tx: &Tx<'_>, source: &Name, before: Timestamp) -> rusqlite::Result<
             .prepare_cached("DELETE FROM notification WHERE alert IN (SELECT id FROM alert WHERE source = ?1 AND job_id = ?2)")?
             .execute(params![source.as_str(), id])?;
         tx.db.prepare_cached("DELETE FROM alert WHERE source = ?1 AND job_id = ?2")?.execute(params![source.as_str(), id])?;
+        tx.db.prepare_cached("DELETE FROM earlier_run WHERE source = ?1 AND id = ?2")?.execute(params![source.as_str(), id])?;
         tx.db.prepare_cached("DELETE FROM job WHERE source = ?1 AND id = ?2")?.execute(params![source.as_str(), id])?;
     }
     if !ids.is_empty() {
@@ -164,6 +166,7 @@ pub fn prune(tx: &Tx<'_>, source: &Name, before: Timestamp) -> rusqlite::Result<
             .execute(params![source.as_str(), micros(before)])?;
     }
     if ids.len() < PRUNED_AT_ONCE as usize {
+        runs::prune(tx, source, before, PRUNED_AT_ONCE)?;
         // Messages that carry no alert any more, and notices, go by their own age.
         tx.db
             .prepare_cached(

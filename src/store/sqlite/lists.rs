@@ -50,13 +50,15 @@ pub fn jobs(db: &Connection, filter: &JobFilter) -> rusqlite::Result<Vec<JobRow>
         .collect()
 }
 
-pub fn history(db: &Connection, since: Timestamp, after: Option<&(Name, String)>, most: u32) -> rusqlite::Result<Vec<(Job, u32)>> {
-    let (source, id) = after.map_or(("", ""), |(source, id)| (source.as_str(), id.as_str()));
-    // The table is kept in the order of its key: each call goes on where the one before ended.
+pub fn history(db: &Connection, since: Timestamp, after: Option<&(Name, String, u32)>, most: u32) -> rusqlite::Result<Vec<(Job, u32)>> {
+    let (source, id, run) = after.map_or(("", "", 0), |(source, id, run)| (source.as_str(), id.as_str(), *run));
+    // The tables are kept in the order of their keys: each call goes on where the one before ended.
     db.prepare_cached(&format!(
-        "SELECT {JOB_COLUMNS} FROM job WHERE (source, id) > (?1, ?2) AND (finished IS NULL OR finished >= ?3) ORDER BY source, id LIMIT ?4"
+        "SELECT {JOB_COLUMNS} FROM job WHERE (source, id, run) > (?1, ?2, ?3) AND (finished IS NULL OR finished >= ?4)
+         UNION ALL SELECT {JOB_COLUMNS} FROM earlier_run WHERE (source, id, run) > (?1, ?2, ?3) AND (finished IS NULL OR finished >= ?4)
+         ORDER BY source, id, run LIMIT ?5"
     ))?
-    .query_map(params![source, id, micros(since), most], job_of)?
+    .query_map(params![source, id, run, micros(since), most], job_of)?
     .collect()
 }
 

@@ -1,6 +1,7 @@
 //! The embedded store: one `SQLite` file in WAL mode, one writer, a few readers. All that is `SQLite`'s own is in this folder.
 
 mod backlog;
+mod days;
 mod digests;
 mod fate;
 mod folding;
@@ -13,6 +14,7 @@ mod lists;
 mod outbox;
 mod past;
 mod readers;
+mod runs;
 mod schema;
 mod settling;
 mod story;
@@ -83,7 +85,7 @@ pub enum OpenError {
 pub enum Access {
     /// The service: makes the file if it is missing, and is its only service.
     Service,
-    /// A command beside a service that may be running: lists, and makes deliveries pending again.
+    /// A command beside a service that may be running: lists, and makes deliveries pending again. It never changes the schema.
     Beside,
 }
 
@@ -130,9 +132,15 @@ impl Sqlite {
                 return Err(OpenError::Damaged { path: path.to_owned(), why });
             }
         }
-        schema::migrate(&mut connection).map_err(|error| match error {
+        let current = match access {
+            Access::Service => schema::migrate(&mut connection),
+            Access::Beside => schema::is_current(&connection),
+        };
+        current.map_err(|error| match error {
             MigrateError::Database(error) => database(error),
-            MigrateError::Newer { .. } => failed(error.to_string()),
+            // A service has only just made it.
+            MigrateError::Older { found: 0, .. } => OpenError::Missing(path.to_owned()),
+            MigrateError::Newer { .. } | MigrateError::Older { .. } => failed(error.to_string()),
         })?;
         if access == Access::Service {
             // With the lock held, whoever leased these is dead. That they were handed out is still to be told: see `backlog`.
@@ -362,7 +370,7 @@ impl Store for Sqlite {
         self.writer.write(Survives::PowerCut, move |tx| settling::retry(tx, which)).await
     }
 
-    async fn history(&self, since: Timestamp, after: Option<(Name, String)>, most: u32) -> Result<Vec<(Job, u32)>, StoreError> {
+    async fn history(&self, since: Timestamp, after: Option<(Name, String, u32)>, most: u32) -> Result<Vec<(Job, u32)>, StoreError> {
         self.readers.read(move |db| lists::history(db, since, after.as_ref(), most)).await
     }
 

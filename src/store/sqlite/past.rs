@@ -14,11 +14,14 @@ use crate::{
     store::{LaterQuery, PastQuery, Unjudged},
 };
 
-/// Walks back through the index of ended jobs, and stops where nothing further is asked for.
+/// Walks back through the indices of ended jobs and of earlier runs, and stops where nothing further is asked for.
 pub fn past(db: &Connection, query: &PastQuery) -> rusqlite::Result<Vec<Arc<Job>>> {
     let mut statement = db.prepare_cached(&format!(
         "SELECT {JOB_COLUMNS} FROM job WHERE source = ?1 AND profile = ?2 AND ended = 1 AND finished IS NOT NULL
-             AND (finished, id) < (?3, ?4) ORDER BY finished DESC, id DESC LIMIT ?5",
+             AND (finished, id) < (?3, ?4)
+         UNION ALL SELECT {JOB_COLUMNS} FROM earlier_run WHERE source = ?1 AND profile = ?2 AND finished IS NOT NULL
+             AND (finished, id) < (?3, ?4)
+         ORDER BY finished DESC, id DESC LIMIT ?5",
     ))?;
     let mut rows = statement.query(params![query.source.as_str(), query.profile, micros(query.before.at), query.before.id, query.most])?;
     let (mut found, mut behind) = (Vec::new(), 0);
@@ -48,7 +51,10 @@ pub fn unjudged(db: &Connection, source: &Name, until: Timestamp, most: u32) -> 
 pub fn judged_later(db: &Connection, query: &LaterQuery) -> rusqlite::Result<Vec<Unjudged>> {
     db.prepare_cached(&format!(
         "SELECT {JOB_COLUMNS}, finished FROM job WHERE source = ?1 AND profile = ?2 AND ended = 1 AND finished IS NOT NULL
-             AND (finished, id) > (?3, ?4) AND finished > ?5 AND unjudged = 0 ORDER BY finished, id LIMIT ?6",
+             AND (finished, id) > (?3, ?4) AND finished > ?5 AND unjudged = 0
+         UNION ALL SELECT {JOB_COLUMNS}, finished FROM earlier_run WHERE source = ?1 AND profile = ?2 AND finished IS NOT NULL
+             AND (finished, id) > (?3, ?4) AND finished > ?5
+         ORDER BY finished, id LIMIT ?6",
     ))?
     .query_map(
         params![query.source.as_str(), query.profile, micros(query.than.at), query.than.id, micros(query.since), query.most],

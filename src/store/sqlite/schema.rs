@@ -14,6 +14,7 @@ const STEPS: &[&str] = &[
     include_str!("005_begun.sql"),
     include_str!("006_since.sql"),
     include_str!("007_place.sql"),
+    include_str!("008_runs.sql"),
 ];
 
 /// What can be wrong with a file's version.
@@ -27,18 +28,39 @@ pub enum MigrateError {
         /// The newest this program knows.
         known: usize,
     },
+    /// Written by an older program, and not to be touched.
+    #[error(
+        "the file is of schema version {found}, written by an older jobrelay, and is left as it is: a start of `jobrelay run` of this \
+         version brings it up to version {known}"
+    )]
+    Older {
+        /// The file's.
+        found: usize,
+        /// The newest this program knows.
+        known: usize,
+    },
     /// The database's own words.
     #[error(transparent)]
     Database(#[from] rusqlite::Error),
 }
 
-/// Brings the file to the newest version. An interrupted step leaves the version before it.
-pub fn migrate(connection: &mut Connection) -> Result<(), MigrateError> {
+/// The file's version, if it is none that only a newer program knows.
+fn version(connection: &Connection) -> Result<usize, MigrateError> {
     let found: i64 = connection.query_row("PRAGMA user_version", [], |row| row.get(0))?;
     let found = usize::try_from(found).unwrap_or(usize::MAX);
-    if found > STEPS.len() {
-        return Err(MigrateError::Newer { found, known: STEPS.len() });
-    }
+    if found > STEPS.len() { Err(MigrateError::Newer { found, known: STEPS.len() }) } else { Ok(found) }
+}
+
+/// Whether the file is of the newest version. A command looks beside a service that may be an older program: what that one knows is
+/// not for the command to change.
+pub fn is_current(connection: &Connection) -> Result<(), MigrateError> {
+    let found = version(connection)?;
+    if found < STEPS.len() { Err(MigrateError::Older { found, known: STEPS.len() }) } else { Ok(()) }
+}
+
+/// Brings the file to the newest version. An interrupted step leaves the version before it.
+pub fn migrate(connection: &mut Connection) -> Result<(), MigrateError> {
+    let found = version(connection)?;
     for (at, step) in STEPS.iter().enumerate().skip(found) {
         let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
         transaction.execute_batch(step)?;

@@ -132,9 +132,13 @@ fn running(db: &Connection, source: &Name) -> rusqlite::Result<Vec<RunningJob>> 
 /// Steps from profile to profile through the indices: what it costs depends on the profiles, not on the jobs.
 fn last_ends(db: &Connection, source: &Name) -> rusqlite::Result<Vec<LastEnd>> {
     let mut newest: BTreeMap<String, LastEnd> = BTreeMap::new();
-    // One index holds the ends with a time, the other those without.
-    for (column, which) in [("finished", "finished IS NOT NULL"), ("started", "finished IS NULL")] {
-        let of_profile = format!("FROM job WHERE source = ?1 AND ended = 1 AND {which} AND profile");
+    // One index holds the ends with a time, one those without, and one those of earlier runs.
+    for (column, which) in [
+        ("finished", "job WHERE ended = 1 AND finished IS NOT NULL"),
+        ("started", "job WHERE ended = 1 AND finished IS NULL"),
+        ("finished", "earlier_run WHERE finished IS NOT NULL"),
+    ] {
+        let of_profile = format!("FROM {which} AND source = ?1 AND profile");
         let mut next = db.prepare_cached(&format!("SELECT profile {of_profile} > ?2 ORDER BY profile LIMIT 1"))?;
         let mut last = db.prepare_cached(&format!(
             "SELECT {column}, id {of_profile} = ?2 AND {column} IS NOT NULL AND state NOT IN ({}, {}) ORDER BY {column} DESC LIMIT 1",

@@ -62,8 +62,8 @@ pub async fn history_comes_piece_by_piece_each_job_once(place: &dyn Place) {
         loop {
             let piece = beside.history(at(30), after, most).await.unwrap();
             assert!(piece.len() <= most as usize);
-            let Some((last, _)) = piece.last() else { break };
-            after = Some((last.source.clone(), last.id.clone()));
+            let Some((last, run)) = piece.last() else { break };
+            after = Some((last.source.clone(), last.id.clone(), *run));
             found.extend(piece.iter().map(|(job, run)| format!("{} {} {run}", job.source, job.id)));
         }
         // What ended before is left out; what runs, and what ended at that very instant, is not.
@@ -121,6 +121,57 @@ pub async fn what_ended_later_and_is_judged_can_be_asked_for(place: &dyn Place) 
     assert_eq!(later(moment(20, "Scan-2"), -99, 2).await, ["Scan-3", "Scan-4"]);
     assert_eq!(later(moment(20, "Scan-2"), 30, 99).await, ["Scan-4", "Scan-5"]);
     assert_eq!(later(moment(50, "Scan-5"), -99, 99).await, [""; 0]);
+}
+
+pub async fn the_ends_of_earlier_runs_stay_in_the_past(place: &dyn Place) {
+    let store = place.open().await;
+    let run = |run: u32, state: State, finished: Option<i64>| {
+        let job = Job { state, ..ended("Scan-1", "nightly", finished) };
+        let change = JobChange { job: Arc::new(job.clone()), run, newly_final: job.is_final(), unjudged: false };
+        Intake { jobs: vec![change], ..page(at(finished.unwrap_or(0)), &job, run, Vec::new()) }
+    };
+    let past = async |store: &dyn Store, before: Moment| {
+        let query = PastQuery { source: "contoso".into(), profile: "nightly".into(), before, jobs: 9, since: None, most: 99 };
+        let found = store.past(query).await.unwrap();
+        found.iter().map(|job| (job.id.clone(), job.state, job.finished.unwrap().as_second() - at(0).as_second())).collect::<Vec<_>>()
+    };
+    let first = ("Scan-1".to_owned(), State::Failed, 10);
+    let other = ("Scan-2".to_owned(), State::Finished, 20);
+    store.take_in(taken(at(0), &[ended("Scan-2", "nightly", Some(20))], false)).await.unwrap();
+    // An end that is corrected is one end all the same.
+    store.take_in(run(1, State::Stopped, Some(10))).await.unwrap();
+    store.take_in(run(1, State::Failed, Some(10))).await.unwrap();
+    store.take_in(run(2, State::Running, None)).await.unwrap();
+    let store = place.after_a_kill().await;
+    assert_eq!(past(&*store, moment(999, "")).await, [other.clone(), first.clone()]);
+    // A page that is taken in a second time changes nothing.
+    for _ in 0..2 {
+        store.take_in(run(2, State::Finished, Some(30))).await.unwrap();
+    }
+    let second = ("Scan-1".to_owned(), State::Finished, 30);
+    assert_eq!(past(&*store, moment(999, "")).await, [second, other.clone(), first.clone()]);
+    assert_eq!(past(&*store, moment(30, "Scan-1")).await, [other.clone(), first]);
+
+    let later = LaterQuery { source: "contoso".into(), profile: "nightly".into(), than: moment(5, ""), since: at(-99), most: 99 };
+    let later: Vec<(String, u32)> = store.judged_later(later).await.unwrap().into_iter().map(|one| (one.job.id.clone(), one.run)).collect();
+    assert_eq!(later, [("Scan-1".to_owned(), 1), ("Scan-2".to_owned(), 1), ("Scan-1".to_owned(), 2)]);
+    let (mut runs, mut after) = (Vec::new(), None);
+    while let Some((job, run)) = store.history(at(0), after.take(), 1).await.unwrap().pop() {
+        after = Some((job.source.clone(), job.id.clone(), run));
+        runs.push((job.id, run));
+    }
+    assert_eq!(runs, [("Scan-1".to_owned(), 1), ("Scan-1".to_owned(), 2), ("Scan-2".to_owned(), 1)]);
+
+    // What is old goes, whether its job goes with it or not.
+    store.prune(&"contoso".into(), at(15)).await.unwrap();
+    assert_eq!(past(&*store, moment(25, "")).await, [other]);
+    store.take_in(run(3, State::Running, None)).await.unwrap();
+    store.take_in(run(3, State::Finished, Some(40))).await.unwrap();
+    for _ in 0..2 {
+        store.note_listed(&"contoso".into(), vec![("Scan-1".into(), false), ("Scan-2".into(), false)]).await.unwrap();
+    }
+    assert_eq!(store.prune(&"contoso".into(), at(99)).await.unwrap().jobs, 2);
+    assert_eq!(past(&*store, moment(999, "")).await, []);
 }
 
 pub async fn an_alert_remembers_which_rules_judged(place: &dyn Place) {

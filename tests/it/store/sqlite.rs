@@ -1,10 +1,14 @@
 //! The embedded store in a file of its own, and what only a file can do.
 
-use std::{fs, path::PathBuf, sync::Arc};
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    sync::Arc,
+};
 
 use async_trait::async_trait;
 use jobrelay::store::{
-    Store,
+    JobFilter, Store,
     sqlite::{Access, OpenError, Sqlite},
 };
 
@@ -129,6 +133,40 @@ async fn a_file_of_a_newer_program_is_left_alone() {
     // What was refused holds no lock.
     rusqlite::Connection::open(place.path()).unwrap().execute_batch(&format!("PRAGMA user_version = {ours}")).unwrap();
     place.access(Access::Service).unwrap();
+}
+
+/// As each released version left it.
+#[tokio::test]
+async fn a_file_of_an_older_program_is_brought_up_to_date_by_a_service_alone() {
+    let mut steps: Vec<_> = fs::read_dir(Path::new(env!("CARGO_MANIFEST_DIR")).join("src/store/sqlite"))
+        .unwrap()
+        .map(|entry| entry.unwrap().path())
+        .filter(|path| path.extension().is_some_and(|extension| extension == "sql"))
+        .collect();
+    steps.sort();
+    assert!(steps.len() > 5);
+    for version in 1..steps.len() {
+        let place = File::new();
+        let raw = rusqlite::Connection::open(place.path()).unwrap();
+        for step in &steps[..version] {
+            raw.execute_batch(&fs::read_to_string(step).unwrap()).unwrap();
+        }
+        raw.execute_batch(&format!(
+            "PRAGMA user_version = {version};
+             INSERT INTO job (source, id, run, state, started, finished, profile, ended, first_seen)
+             VALUES ('contoso', 'Scan-1', 1, 2, 1000000, 2000000, 'nightly', 1, 3000000);"
+        ))
+        .unwrap();
+        let refused = place.access(Access::Beside).err().unwrap().to_string();
+        assert!(
+            refused.contains(&format!("version {version}")) && refused.contains("older jobrelay") && !refused.contains('\n'),
+            "{refused}"
+        );
+        assert_eq!(raw.query_row("PRAGMA user_version", [], |row| row.get::<_, i64>(0)).unwrap(), i64::try_from(version).unwrap());
+        drop((raw, place.open().await));
+        let jobs = place.beside().await.jobs(JobFilter { limit: 9, ..JobFilter::default() }).await.unwrap();
+        assert_eq!(jobs[0].job.id, "Scan-1");
+    }
 }
 
 #[tokio::test]
