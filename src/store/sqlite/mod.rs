@@ -132,11 +132,7 @@ impl Sqlite {
                 return Err(OpenError::Damaged { path: path.to_owned(), why });
             }
         }
-        let current = match access {
-            Access::Service => schema::migrate(&mut connection),
-            Access::Beside => schema::is_current(&connection),
-        };
-        current.map_err(|error| match error {
+        schema::open(&mut connection, access == Access::Service).map_err(|error| match error {
             MigrateError::Database(error) => database(error),
             // A service has only just made it.
             MigrateError::Older { found: 0, .. } => OpenError::Missing(path.to_owned()),

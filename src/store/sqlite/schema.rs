@@ -51,16 +51,13 @@ fn version(connection: &Connection) -> Result<usize, MigrateError> {
     if found > STEPS.len() { Err(MigrateError::Newer { found, known: STEPS.len() }) } else { Ok(found) }
 }
 
-/// Whether the file is of the newest version. A command looks beside a service that may be an older program: what that one knows is
-/// not for the command to change.
-pub fn is_current(connection: &Connection) -> Result<(), MigrateError> {
+/// Sees to it that the file is of the newest version. Only a service brings it there; a command looks beside one that may be an older
+/// program, and what that one knows is not for the command to change. An interrupted step leaves the version before it.
+pub fn open(connection: &mut Connection, migrates: bool) -> Result<(), MigrateError> {
     let found = version(connection)?;
-    if found < STEPS.len() { Err(MigrateError::Older { found, known: STEPS.len() }) } else { Ok(()) }
-}
-
-/// Brings the file to the newest version. An interrupted step leaves the version before it.
-pub fn migrate(connection: &mut Connection) -> Result<(), MigrateError> {
-    let found = version(connection)?;
+    if found < STEPS.len() && !migrates {
+        return Err(MigrateError::Older { found, known: STEPS.len() });
+    }
     for (at, step) in STEPS.iter().enumerate().skip(found) {
         let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
         transaction.execute_batch(step)?;
