@@ -16,7 +16,7 @@ pub struct Habits {
     pub look_back: Duration,
     /// Whether jobs that run are looked up until they end, wherever they stand.
     pub track_open: bool,
-    /// Open jobs younger than this are met by the sweep itself; older ones are looked up one by one.
+    /// Open jobs younger than this are met by the sweep itself, where there are more than a few; older ones are looked up one by one.
     pub open_within: Duration,
     /// How often the whole list is read again; none means never.
     pub reconcile_every: Option<Duration>,
@@ -51,6 +51,10 @@ pub struct Past {
     pub incomplete: bool,
 }
 
+/// So few open jobs older than the look-back are looked up one by one, also where a sweep might reach back to them: how many pages lie
+/// between is not known, and may be hundreds.
+const FEW: usize = 10;
+
 impl Habits {
     /// Whether the sweep that begins at `began` is to read the whole list: the first of the program, after an incomplete one,
     /// after a gap longer than the look-back, and every so often.
@@ -78,7 +82,8 @@ impl Habits {
             return behind;
         }
         let oldest = if looks_up { watermark.checked_sub(self.open_within).unwrap_or(Timestamp::MIN) } else { Timestamp::MIN };
-        open.filter(|start| *start >= oldest).min().map_or(behind, |start| start.min(behind))
+        let deep: Vec<Timestamp> = open.filter(|start| (oldest..behind).contains(start)).collect();
+        if looks_up && deep.len() <= FEW { behind } else { deep.into_iter().min().unwrap_or(behind) }
     }
 }
 
@@ -134,7 +139,11 @@ mod tests {
         let bound = |open: &[i64], works| Habits::default().bound(at(100 * HOUR), open.iter().map(|s| at(*s)), works).as_second() / HOUR;
         assert_eq!(bound(&[], true), 94);
         assert_eq!(bound(&[99 * HOUR], true), 94);
-        assert_eq!(bound(&[60 * HOUR, 90 * HOUR], true), 60);
+        assert_eq!(bound(&[60 * HOUR, 90 * HOUR], true), 94, "so few are looked up");
+        assert_eq!(bound(&[60 * HOUR, 90 * HOUR], false), 60);
+        let many: Vec<i64> = (60..71).map(|hour| hour * HOUR).collect();
+        assert_eq!(bound(&many[1..], true), 94);
+        assert_eq!(bound(&many, true), 60);
         assert_eq!(bound(&[20 * HOUR], true), 94);
         assert_eq!(bound(&[20 * HOUR], false), 20);
     }

@@ -150,6 +150,24 @@ fn a_search_that_passes_over_what_is_deep_in_the_list_is_found_out() {
 }
 
 #[test]
+fn a_few_long_scans_do_not_have_each_turn_read_days_of_the_list() {
+    in_virtual_time(async {
+        let long = |state, finished| job("Long", state, -40 * HOUR, finished);
+        let mut scene = Scene::new(Desk::new(newer(10_000).chain([long(State::Running, None)])), every_end());
+        scene.start().await;
+        scene.pass(600).await;
+        let asked = scene.desk.asked().len();
+        scene.pass(HOUR.unsigned_abs()).await;
+        // Six hours of the list are ten pages or so; forty were seventy.
+        assert!(scene.desk.asked().len() - asked < 60 * 20, "{} requests in an hour", scene.desk.asked().len() - asked);
+        let now = scene.desk.second();
+        scene.desk.put(long(State::Failed, Some(now)));
+        scene.pass(SOON).await;
+        scene.told(&[("every-end", "Long", 1)]);
+    });
+}
+
+#[test]
 fn one_look_up_that_fails_does_not_have_the_list_read_for_hours() {
     in_virtual_time(async {
         let mut scene = Scene::new(Desk::new(quiet(3_000).chain(deep(3))), every_end());

@@ -225,6 +225,37 @@ fn nothing_is_lost_where_search_finds_nothing() {
     check(Nature { search: false, ..HARD }, 8);
 }
 
+/// A nature drawn by lot: whatever may be odd about a list, together with whatever else may be.
+fn any_nature(seed: u64) -> Nature {
+    let mut rng = StdRng::seed_from_u64(seed ^ 0xface);
+    Nature {
+        seconds: rng.random_range(5..9) * 3600,
+        history: rng.random_range(20..1_500),
+        jobs: rng.random_range(150..400),
+        late: (rng.random_range(0..30), rng.random_range(1..9_000)),
+        long: rng.random_range(0..50),
+        counts_pages: rng.random_range(0..3) == 0,
+        clamp: *[20, 37, 99, 100, 1_000].get(rng.random_range(0..5)).unwrap(),
+        faults: rng.random_range(0..8),
+        deleted: rng.random_range(0..1_000),
+        search: rng.random_range(0..3) > 0,
+        again: rng.random_range(0..30),
+        old_again: true,
+        unreadable: rng.random_range(1..5),
+    }
+}
+
+#[test]
+fn nothing_is_lost_whatever_is_odd_about_a_list_together() {
+    for seed in seeds(4) {
+        let nature = any_nature(seed);
+        let balance = in_virtual_time(live(seed, nature, HABITS));
+        assert!(balance.lost.is_empty(), "seed {seed}, {nature:?}: of {} due, lost {:#?}", balance.due, balance.lost);
+        assert!(balance.unexpected.is_empty(), "seed {seed}, {nature:?}: unexpected {:#?}", balance.unexpected);
+        assert!(balance.due > 50, "seed {seed}: only {} ends were due", balance.due);
+    }
+}
+
 #[test]
 fn what_shows_up_later_than_the_look_back_is_found_by_reconciliation() {
     let late = Nature { late: (10, 3 * 3600), ..HARD };
