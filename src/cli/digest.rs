@@ -85,6 +85,7 @@ async fn digest(args: &Args, config: &Config) -> Result<ExitCode, String> {
     match args.format {
         Format::Text => print(format_args!("{}", part(Part::EmailText)?.trim_end())),
         Format::Json => {
+            let data = data.data();
             let data = json!({ "period": data["period"], "totals": data["totals"], "digest": data["digest"] });
             print(format_args!("{data:#}"));
         }

@@ -3,11 +3,10 @@
 use std::{
     collections::{BTreeMap, HashMap},
     fmt, io,
-    sync::{Arc, LazyLock},
+    sync::{Arc, OnceLock},
 };
 
-use handlebars::{Context, Handlebars, RenderContext, RenderError, RenderErrorReason, Renderable, Template, WriteOutput};
-use serde_json::Value;
+use handlebars::{Handlebars, RenderContext, RenderError, RenderErrorReason, Renderable, Template, WriteOutput};
 
 use super::{
     compile,
@@ -15,6 +14,7 @@ use super::{
     helpers,
     part::{BuiltIn, Landing, Part},
     steps::{self, Budget},
+    view::View,
     whole,
 };
 use crate::document::{Fault, Source};
@@ -47,97 +47,101 @@ impl From<RenderFailure> for String {
     }
 }
 
-/// Compiled templates, and the files they came from.
-#[derive(Debug, Clone)]
-pub(super) struct Engine {
-    registries: BTreeMap<Landing, Handlebars<'static>>,
-    sources: HashMap<String, Arc<Source>>,
+/// A compiled template, and the file it came from.
+#[derive(Debug)]
+struct Compiled {
+    template: Template,
+    source: Arc<Source>,
 }
 
-/// Compiled once: they are the same for each config that is read.
-static BUILT_IN: LazyLock<Engine> = LazyLock::new(|| {
-    let mut engine = Engine::empty();
-    for (set, part) in BuiltIn::ALL.iter().flat_map(|set| Part::ALL.iter().map(|part| (*set, *part))) {
+impl Compiled {
+    fn new(name: &str, mut template: Template, source: Arc<Source>) -> Self {
+        template.name = Some(name.to_owned());
+        steps::count(&mut template);
+        Self { template, source }
+    }
+}
+
+/// The ways of escaping, and the user's compiled templates by their names.
+#[derive(Debug)]
+pub(super) struct Engine {
+    registries: BTreeMap<Landing, Handlebars<'static>>,
+    templates: HashMap<String, Compiled>,
+}
+
+/// A built-in template, compiled when it is first used, once for all configs: to compile all of them would take most of a start's
+/// time.
+fn built_in(set: BuiltIn, part: Part) -> Option<&'static Compiled> {
+    const PARTS: usize = Part::ALL.len();
+    static COMPILED: [[OnceLock<Option<Compiled>>; PARTS]; BuiltIn::ALL.len()] =
+        [const { [const { OnceLock::new() }; PARTS] }; BuiltIn::ALL.len()];
+    let compile = || {
         let path = format!("templates/{}/{} (built in)", set.name(), part.file());
         let source = Arc::new(Source { path: path.into(), text: part.built_in(set).to_owned() });
-        // The tests compile and check every one of them; one that does not would be missing, and its rendering fail.
-        if let Ok(template) = Template::compile(&source.text) {
-            engine.put(part.landing(), &built_in_name(set, part), template, source);
-        }
-    }
-    engine
-});
+        // The tests compile and check every one of them; of one that does not, the rendering would fail.
+        let template = Template::compile(&source.text).ok()?;
+        Some(Compiled::new(&name(set.name(), part), template, source))
+    };
+    COMPILED.get(set as usize)?.get(part as usize)?.get_or_init(compile).as_ref()
+}
 
-/// A user's template's name in the registry. No folder's name holds a slash, so it can't be a built-in one's.
+/// A user's template's name.
 pub(super) fn name(set: &str, part: Part) -> String {
     format!("{set}/{}", part.file())
 }
 
-/// A built-in template's name in the registry.
-pub(super) fn built_in_name(set: BuiltIn, part: Part) -> String {
-    format!("/{}/{}", set.name(), part.file())
-}
-
-fn is_built_in(name: &str) -> bool {
-    name.starts_with('/')
+impl Default for Engine {
+    /// Without templates of the user's.
+    fn default() -> Self {
+        let registries = Landing::ALL.iter().map(|landing| (*landing, registry(*landing))).collect();
+        Self { registries, templates: HashMap::new() }
+    }
 }
 
 impl Engine {
-    /// With no templates.
-    pub(super) fn empty() -> Self {
-        let registries = Landing::ALL.iter().map(|landing| (*landing, registry(*landing))).collect();
-        Self { registries, sources: HashMap::new() }
+    pub(super) fn put(&mut self, name: &str, template: Template, source: Arc<Source>) {
+        self.templates.insert(name.to_owned(), Compiled::new(name, template, source));
     }
 
-    /// With the built-in templates alone.
-    pub(super) fn built_in() -> Self {
-        BUILT_IN.clone()
+    pub(super) fn remove(&mut self, name: &str) {
+        self.templates.remove(name);
     }
 
-    pub(super) fn put(&mut self, landing: Landing, name: &str, mut template: Template, source: Arc<Source>) {
-        template.name = Some(name.to_owned());
-        steps::count(&mut template);
-        if let Some(registry) = self.registries.get_mut(&landing) {
-            registry.register_template(name, template);
-        }
-        self.sources.insert(name.to_owned(), source);
+    pub(super) fn render(&self, landing: Landing, name: &str, view: &View) -> Result<String, RenderFailure> {
+        let missing = || RenderFailure::Failed(format!("the template {name} is not there"));
+        self.said_of(landing, self.templates.get(name).ok_or_else(missing)?, view, &Budget::of_users())
     }
 
-    pub(super) fn remove(&mut self, landing: Landing, name: &str) {
-        if let Some(registry) = self.registries.get_mut(&landing) {
-            registry.unregister_template(name);
-        }
-        self.sources.remove(name);
+    pub(super) fn render_built_in(&self, set: BuiltIn, part: Part, view: &View) -> Result<String, RenderFailure> {
+        let missing = || RenderFailure::Failed(format!("the built-in template {} is not there", name(set.name(), part)));
+        self.said_of(part.landing(), built_in(set, part).ok_or_else(missing)?, view, &Budget::of_built_in())
     }
 
-    pub(super) fn render(&self, landing: Landing, name: &str, view: &Value) -> Result<String, RenderFailure> {
-        self.try_render(landing, name, view).map_err(|error| {
+    fn said_of(&self, landing: Landing, compiled: &Compiled, view: &View, budget: &Budget) -> Result<String, RenderFailure> {
+        self.try_render(landing, &compiled.template, view, budget).map_err(|error| {
             if is_too_large(&error) {
                 return RenderFailure::TooLarge;
             }
-            let file = self.sources.get(name).map_or_else(|| name.to_owned(), |source| source.path.display().to_string());
             let place = error.line_no.map(|line| format!(":{line}:{}", error.column_no.unwrap_or(1))).unwrap_or_default();
-            RenderFailure::Failed(format!("{file}{place}: {}", said(&error)))
+            RenderFailure::Failed(format!("{}{place}: {}", compiled.source.path.display(), said(&error)))
         })
     }
 
-    fn try_render(&self, landing: Landing, name: &str, view: &Value) -> Result<String, RenderError> {
-        let missing = || RenderErrorReason::TemplateNotFound(name.to_owned());
+    fn try_render(&self, landing: Landing, template: &Template, view: &View, budget: &Budget) -> Result<String, RenderError> {
+        let missing = || RenderErrorReason::Other("there is no way to write it".into());
         let registry = self.registries.get(&landing).ok_or_else(missing)?;
-        let template = registry.get_template(name).ok_or_else(missing)?;
-        let budget = if is_built_in(name) { Budget::of_built_in() } else { Budget::of_users() };
-        let context = Context::wraps(view)?;
         let mut rendering = RenderContext::new(template.name.as_ref());
         budget.govern(&mut rendering);
         let mut capped = Capped(Vec::new());
-        template.render(registry, &context, &mut rendering, &mut WriteOutput::new(&mut capped))?;
+        template.render(registry, view.context(), &mut rendering, &mut WriteOutput::new(&mut capped))?;
         // Only whole texts are written to it.
         String::from_utf8(capped.0).map_err(RenderError::from)
     }
 
     /// Renders a user's template with sample data, and reads the result where it is to be JSON.
-    pub(super) fn try_out(&self, landing: Landing, name: &str, view: &Value, what: &str, source: &Arc<Source>) -> Result<(), Fault> {
-        let text = self.try_render(landing, name, view).map_err(|error| {
+    pub(super) fn try_out(&self, landing: Landing, name: &str, view: &View, what: &str) -> Result<(), Fault> {
+        let Some(Compiled { template, source }) = self.templates.get(name) else { return Ok(()) };
+        let text = self.try_render(landing, template, view, &Budget::of_users()).map_err(|error| {
             let place = compile::place_at(source, error.line_no.unwrap_or(1), error.column_no.unwrap_or(1), "");
             let why = if is_too_large(&error) { RenderFailure::TooLarge.to_string() } else { said(&error) };
             Fault::error(&place, format!("with sample data ({what}): {why}"))

@@ -2,13 +2,12 @@
 
 use std::sync::Arc;
 
-use serde_json::Value;
-
 use super::{
     check, compile,
     engine::{Engine, RenderFailure},
     part::Landing,
-    sample, view,
+    sample,
+    view::{View, view},
 };
 use crate::document::{Fault, Faults, Node, Place, Source, text};
 
@@ -46,11 +45,11 @@ impl Inline {
         if !check::check(&template, source, faults) {
             return None;
         }
-        let mut engine = Engine::empty();
-        engine.put(Landing::Json, NAME, template, Arc::clone(source));
+        let mut engine = Engine::default();
+        engine.put(NAME, template, Arc::clone(source));
         for (what, notification) in sample::samples() {
             let data = view(&notification, notification.alerts.len(), sample::now(), None, None);
-            if let Err(fault) = engine.try_out(Landing::Json, NAME, &data, what, source) {
+            if let Err(fault) = engine.try_out(Landing::Json, NAME, &data, what) {
                 faults.push(fault);
                 return None;
             }
@@ -62,7 +61,7 @@ impl Inline {
     ///
     /// # Errors
     /// The template failed: line, column and what was wrong, in one line.
-    pub fn render(&self, view: &Value) -> Result<String, RenderFailure> {
+    pub fn render(&self, view: &View) -> Result<String, RenderFailure> {
         self.0.render(Landing::Json, NAME, view)
     }
 }

@@ -25,8 +25,6 @@ use std::{
     sync::Arc,
 };
 
-use serde_json::Value;
-
 use crate::document::{Fault, Faults, Place, Source};
 
 pub use engine::{RENDERED_BYTES, RenderFailure, Snippet};
@@ -36,7 +34,7 @@ pub use part::{BuiltIn, Part};
 pub use sample::{digests, notices, now as sample_now, samples, samples_of};
 pub use steps::{LONGEST, STEPS};
 pub use summary::PICTURE;
-pub use view::{BATCH, undelivered_line, view};
+pub use view::{BATCH, View, undelivered_line, view};
 
 /// Every template set: the built-in ones, and the user's files in their place.
 #[derive(Debug)]
@@ -58,7 +56,7 @@ impl Templates {
     /// The built-in sets alone.
     #[must_use]
     pub fn built_in() -> Self {
-        Self { engine: engine::Engine::built_in(), users: BTreeMap::new(), sets: BTreeSet::from([BuiltIn::Alert.name().to_owned()]) }
+        Self { engine: engine::Engine::default(), users: BTreeMap::new(), sets: BTreeSet::from([BuiltIn::Alert.name().to_owned()]) }
     }
 
     /// The built-in sets with the user's files below `folder` in their place, file by file. A folder that is not there is
@@ -86,14 +84,14 @@ impl Templates {
             return;
         }
         let name = engine::name(set, part);
-        self.engine.put(part.landing(), &name, template, Arc::clone(&source));
+        self.engine.put(&name, template, Arc::clone(&source));
         for (what, notification) in samples_of(set) {
             let all = notification.entries();
             for (shown, link, trouble) in [(all, Some("https://jobrelay.example"), None), (0, None, Some("a line about trouble"))] {
                 let data = view(&notification, shown, sample::now(), link, trouble);
-                if let Err(fault) = self.engine.try_out(part.landing(), &name, &data, what, &source) {
+                if let Err(fault) = self.engine.try_out(part.landing(), &name, &data, what) {
                     faults.push(fault);
-                    self.engine.remove(part.landing(), &name);
+                    self.engine.remove(&name);
                     return;
                 }
             }
@@ -135,7 +133,7 @@ impl Templates {
     ///
     /// # Errors
     /// There is no such set, or the template failed: file, line and variable, in one line.
-    pub fn render(&self, set: &str, part: Part, view: &Value) -> Result<String, RenderFailure> {
+    pub fn render(&self, set: &str, part: Part, view: &View) -> Result<String, RenderFailure> {
         if !self.sets.contains(set) && BuiltIn::of_its_own(set).is_none() {
             return Err(RenderFailure::Failed(format!("there is no template set `{set}`")));
         }
@@ -149,8 +147,8 @@ impl Templates {
     ///
     /// # Errors
     /// The result exceeds [`RENDERED_BYTES`], or takes more than [`STEPS`].
-    pub fn render_built_in(&self, set: BuiltIn, part: Part, view: &Value) -> Result<String, RenderFailure> {
-        self.engine.render(part.landing(), &engine::built_in_name(set, part), view)
+    pub fn render_built_in(&self, set: BuiltIn, part: Part, view: &View) -> Result<String, RenderFailure> {
+        self.engine.render_built_in(set, part, view)
     }
 }
 

@@ -12,7 +12,7 @@ pub(super) static ROOT: LazyLock<Shape> = LazyLock::new(|| {
     // Every view has each key, but only a notice has a `notice`, and so on: one of each kind is enough to know them all.
     let seen = |mut samples: Vec<(&str, Notification)>| {
         let (_, notification) = samples.swap_remove(0);
-        view(&notification, notification.entries(), sample::now(), None, None)
+        view(&notification, notification.entries(), sample::now(), None, None).data().clone()
     };
     let mut all = seen(sample::samples());
     all["notice"] = seen(sample::notices())["notice"].take();

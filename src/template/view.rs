@@ -3,6 +3,7 @@
 
 use std::borrow::Cow;
 
+use handlebars::Context;
 use jiff::Timestamp;
 use serde_json::{Map, Value, json};
 
@@ -19,6 +20,26 @@ use crate::domain::{Alert, Category, Digest, Job, JobType, JobView, Notification
 pub const BATCH: usize = 10;
 /// The longest line about where a message could not be delivered that is put behind words of the user's.
 const UNDELIVERED_CHARS: usize = 400;
+
+/// What a template sees, in the form in which it is rendered: any number of times, and never copied for it.
+pub struct View(Context);
+
+impl View {
+    /// The data.
+    #[must_use]
+    pub fn data(&self) -> &Value {
+        self.0.data()
+    }
+
+    pub(super) const fn context(&self) -> &Context {
+        &self.0
+    }
+}
+
+/// An object of values that exist already. `json!` would copy each of them, with all that is in it.
+fn object<const N: usize>(entries: [(&str, Value); N]) -> Value {
+    Value::Object(entries.into_iter().map(|(key, value)| (key.to_owned(), value)).collect())
+}
 
 /// What templates see of a notification whose first `shown` alerts are named:
 ///
@@ -41,7 +62,7 @@ const UNDELIVERED_CHARS: usize = 400;
 /// - `link` (to the console), `now`, `created` (when the message was made), `trouble` (why the configured words were not used)
 /// - `undelivered`: on a fallback, a line that says which channel could not be told and what it answered
 #[must_use]
-pub fn view(notification: &Notification, shown: usize, now: Timestamp, public_url: Option<&str>, trouble: Option<&str>) -> Value {
+pub fn view(notification: &Notification, shown: usize, now: Timestamp, public_url: Option<&str>, trouble: Option<&str>) -> View {
     let (entries, shown) = (shown, shown.min(notification.alerts.len()));
     let jobs: Vec<Value> = notification.alerts[..shown].iter().map(|alert| job(alert, now)).collect();
     let notice = (notification.kind == NotificationKind::Notice).then(|| notice(notification, now));
@@ -52,29 +73,31 @@ pub fn view(notification: &Notification, shown: usize, now: Timestamp, public_ur
     });
     let digest = digest.as_deref();
     let carried = if notice.is_some() || digest.is_some() { 0 } else { notification.total.max(notification.alerts.len() as u64) };
-    let batches: Vec<&[Value]> = jobs.chunks(BATCH).collect();
-    json!({
-        "rule": rule(&notification.rule),
-        "severity": severity(notification),
-        "job": notification.alerts.first().map_or(Value::Null, |alert| job(alert, now)),
-        "headline": headline(&notification.alerts, carried, &notification.rule.name),
-        "origin": origin(&notification.alerts, carried),
-        "batches": batches,
-        "jobs": jobs,
-        "count": digest.map_or(carried, |digest| digest.totals.ended()),
-        "left_out": carried.saturating_sub(shown as u64),
-        "rolled_up": notification.kind == NotificationKind::RollUp,
-        "backlog": notification.backlog,
-        "period": digest.map(summary::period),
-        "totals": digest.map(summary::totals),
-        "digest": digest.map(|digest| summary::digest(digest, entries)),
-        "notice": notice,
-        "link": public_url.and_then(safe_url),
-        "now": now,
-        "created": notification.created,
-        "undelivered": undelivered(notification),
-        "trouble": trouble,
-    })
+    let first = jobs.first().cloned().or_else(|| notification.alerts.first().map(|alert| job(alert, now)));
+    let batches: Vec<Value> = jobs.chunks(BATCH).map(|batch| batch.to_vec().into()).collect();
+    let data = object([
+        ("rule", rule(&notification.rule)),
+        ("severity", severity(notification)),
+        ("job", first.into()),
+        ("headline", headline(&notification.alerts, carried, &notification.rule.name).into()),
+        ("origin", origin(&notification.alerts, carried).into()),
+        ("batches", batches.into()),
+        ("jobs", jobs.into()),
+        ("count", digest.map_or(carried, |digest| digest.totals.ended()).into()),
+        ("left_out", carried.saturating_sub(shown as u64).into()),
+        ("rolled_up", (notification.kind == NotificationKind::RollUp).into()),
+        ("backlog", notification.backlog.into()),
+        ("period", digest.map(summary::period).into()),
+        ("totals", digest.map(summary::totals).into()),
+        ("digest", digest.map(|digest| summary::digest(digest, entries)).into()),
+        ("notice", notice.into()),
+        ("link", public_url.and_then(safe_url).into()),
+        ("now", json!(now)),
+        ("created", json!(notification.created)),
+        ("undelivered", undelivered(notification).into()),
+        ("trouble", trouble.into()),
+    ]);
+    View(Context::from(data))
 }
 
 fn undelivered(notification: &Notification) -> Option<String> {

@@ -123,12 +123,17 @@ fn note_polls(tx: &Tx<'_>, source: &Name, polls: &Polls) -> rusqlite::Result<()>
     Ok(())
 }
 
+/// The stretches of a period, each source's with the last one before it. Steps from source to source, for each may have a year of them.
+pub const POLLS: &str = "WITH RECURSIVE polled (source) AS (
+        SELECT min(source) FROM poll
+        UNION ALL SELECT (SELECT min(source) FROM poll WHERE source > polled.source) FROM polled WHERE polled.source IS NOT NULL)
+    SELECT p.source, began, reached, made, failed FROM polled CROSS JOIN poll p ON p.source = polled.source
+        AND began < ?2 AND began >= coalesce(
+            (SELECT max(q.began) FROM poll q WHERE q.source = polled.source AND q.began < ?1 AND q.reached IS NOT NULL), ?1)
+    ORDER BY p.source, began";
+
 fn polls(db: &Connection, since: Timestamp, until: Timestamp) -> rusqlite::Result<Vec<PollStretch>> {
-    db.prepare_cached(
-        "SELECT source, began, reached, made, failed FROM poll p WHERE began < ?2 AND began >= coalesce(
-             (SELECT max(q.began) FROM poll q WHERE q.source = p.source AND q.began < ?1 AND q.reached IS NOT NULL), ?1)
-         ORDER BY source, began",
-    )?
+    db.prepare_cached(POLLS)?
     .query_map(params![micros(since), micros(until)], |row| {
         Ok(PollStretch {
             source: Name::from(row.get::<_, String>(0)?),
@@ -271,8 +276,28 @@ fn history(db: &Connection, ask: &HistoryAsk) -> rusqlite::Result<Vec<Ended>> {
     .collect()
 }
 
+/// Those of the sources that have a job at all.
+fn with_jobs<'n>(db: &Connection, names: &'n [Name]) -> rusqlite::Result<Vec<&'n str>> {
+    let mut any = db.prepare_cached("SELECT 1 FROM job WHERE source = ?1 LIMIT 1")?;
+    let mut found = Vec::with_capacity(names.len());
+    for name in names {
+        if any.exists([name.as_str()])? {
+            found.push(name.as_str());
+        }
+    }
+    Ok(found)
+}
+
 fn standing(db: &Connection, of: Option<&[Name]>) -> rusqlite::Result<Standing> {
-    let of = of.map(|names| serde_json::Value::from(names.iter().map(Name::as_str).collect::<Vec<_>>()).to_string());
+    let of = match of {
+        Some(names) => Some(with_jobs(db, names)?),
+        None => None,
+    };
+    // For the newest job of none, all jobs would be looked through.
+    if of.as_ref().is_some_and(Vec::is_empty) {
+        return Ok(Standing { running: 0, newest: None });
+    }
+    let of = of.map(|names| serde_json::Value::from(names).to_string());
     let running: i64 = db
         .prepare_cached(
             "SELECT count(*) FROM job INDEXED BY job_open

@@ -115,14 +115,17 @@ fn begun(db: &Connection) -> rusqlite::Result<BTreeMap<String, Vec<Timestamp>>> 
     Ok(begun)
 }
 
+/// Only as much is read as is old: left to itself, the planner goes through all jobs of the source, and sorts them, for each call. The
+/// place is said twice, for only by the first is the index entered there.
+pub const OLD_JOBS: &str = "SELECT coalesce(started, first_seen), id FROM job INDEXED BY job_newest
+    WHERE coalesce(started, first_seen) >= ?2 AND (coalesce(started, first_seen), id) > (?2, ?3)
+        AND coalesce(started, first_seen) < ?4 AND source = ?1 AND ended = 1
+    ORDER BY coalesce(started, first_seen), id LIMIT ?5";
+
 pub fn old_jobs(db: &Connection, source: &Name, before: Timestamp, after: &OldJob, most: u32) -> rusqlite::Result<(Vec<String>, OldJob)> {
     let started = after.started.unwrap_or(i64::MIN);
     let rows: Vec<(i64, String)> = db
-        .prepare_cached(
-            "SELECT coalesce(started, first_seen), id FROM job
-             WHERE (coalesce(started, first_seen), id) > (?2, ?3) AND coalesce(started, first_seen) < ?4 AND source = ?1 AND ended = 1
-             ORDER BY coalesce(started, first_seen), id LIMIT ?5",
-        )?
+        .prepare_cached(OLD_JOBS)?
         .query_map(params![source.as_str(), started, after.id, micros(before), most], |row| Ok((row.get(0)?, row.get(1)?)))?
         .collect::<rusqlite::Result<_>>()?;
     let end = rows.last().map_or_else(|| after.clone(), |(started, id)| OldJob { started: Some(*started), id: id.clone() });
@@ -138,6 +141,11 @@ pub fn note_listed(tx: &Tx<'_>, source: &Name, jobs: &[(String, bool)]) -> rusql
     }
     Ok(())
 }
+
+/// Messages that carry no alert any more, and notices, go by their own age.
+pub const PRUNE_CARRIERS: &str = "DELETE FROM notification WHERE id IN (
+    SELECT id FROM notification n WHERE alert IS NULL AND ended < ?1 AND state <> 'dead'
+        AND NOT EXISTS (SELECT 1 FROM notification m WHERE m.folded_into = n.id) LIMIT ?2)";
 
 pub fn prune(tx: &Tx<'_>, source: &Name, before: Timestamp) -> rusqlite::Result<Pruned> {
     // Two absences, for a single sweep may have met the list at an odd moment. A dead letter stays until someone has dealt with it, and so does what it is about.
@@ -167,13 +175,7 @@ pub fn prune(tx: &Tx<'_>, source: &Name, before: Timestamp) -> rusqlite::Result<
     }
     if ids.len() < PRUNED_AT_ONCE as usize {
         runs::prune(tx, source, before, PRUNED_AT_ONCE)?;
-        // Messages that carry no alert any more, and notices, go by their own age.
-        tx.db
-            .prepare_cached(
-                "DELETE FROM notification WHERE id IN (SELECT id FROM notification n WHERE alert IS NULL AND ended < ?1 AND state <> 'dead'
-                     AND NOT EXISTS (SELECT 1 FROM notification m WHERE m.folded_into = n.id) LIMIT ?2)",
-            )?
-            .execute(params![micros(before), PRUNED_AT_ONCE])?;
+        tx.db.prepare_cached(PRUNE_CARRIERS)?.execute(params![micros(before), PRUNED_AT_ONCE])?;
     }
     Ok(Pruned { jobs: ids.len(), more: ids.len() == PRUNED_AT_ONCE as usize })
 }

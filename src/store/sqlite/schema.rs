@@ -15,6 +15,7 @@ const STEPS: &[&str] = &[
     include_str!("006_since.sql"),
     include_str!("007_place.sql"),
     include_str!("008_runs.sql"),
+    include_str!("009_pruning.sql"),
 ];
 
 /// What can be wrong with a file's version.
@@ -67,4 +68,33 @@ pub fn open(connection: &mut Connection, migrates: bool) -> Result<(), MigrateEr
         failpoint::pass(Point::MigrationCommitted);
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{
+        super::{digests, keeping},
+        *,
+    };
+
+    /// In a store of ten million jobs, what reads a table from end to end, or sorts what it read, holds up everyone.
+    #[test]
+    fn what_grows_with_the_store_is_entered_by_an_index() {
+        let mut db = Connection::open_in_memory().unwrap();
+        open(&mut db, true).unwrap();
+        for (sql, by) in [
+            (keeping::OLD_JOBS, "SEARCH job USING INDEX job_newest (<expr>>? AND <expr><?)"),
+            (keeping::PRUNE_CARRIERS, "SEARCH n USING INDEX notification_carrier (ended<?)"),
+            (digests::POLLS, "SEARCH p USING PRIMARY KEY (source=? AND began>? AND began<?)"),
+        ] {
+            let mut plan = db.prepare(&format!("EXPLAIN QUERY PLAN {sql}")).unwrap();
+            for parameter in 1..=plan.parameter_count() {
+                plan.raw_bind_parameter(parameter, 1).unwrap();
+            }
+            let steps: Vec<String> = plan.raw_query().mapped(|row| row.get(3)).collect::<Result<_, _>>().unwrap();
+            assert!(steps.iter().any(|step| step == by), "{sql}\n{steps:#?}");
+            let grows = |step: &&String| step.starts_with("SCAN") && !step.ends_with("polled");
+            assert_eq!(steps.iter().find(grows), None, "{sql}\n{steps:#?}");
+        }
+    }
 }

@@ -84,7 +84,7 @@ fn like(db: &Connection, id: &str) -> rusqlite::Result<Vec<(String, String)>> {
         // By the index of each source: to compare every id in lower case anew for each length would take seconds.
         found = db
             .prepare_cached(
-                "SELECT job.source, job.id FROM source JOIN job ON job.source = name AND job.id >= ?1 AND job.id < ?1 || char(1114111)
+                "SELECT job.source, job.id FROM source CROSS JOIN job ON job.source = name AND job.id >= ?1 AND job.id < ?1 || char(1114111)
                  LIMIT ?2",
             )?
             .query_map(params![beginning.iter().collect::<String>(), COMPARED], pair)?
