@@ -40,6 +40,15 @@ pub struct Accepted {
     pub targets: Vec<TargetEnd>,
 }
 
+/// How an acceptance stands on record.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Recorded {
+    /// It is the first that waits to be put into the database: the writer does not know of it.
+    First,
+    /// Others wait, and it goes with them.
+    Behind,
+}
+
 /// The file, and those of its lines that are not yet in the database.
 #[derive(Debug)]
 pub struct Ledger(Mutex<Inner>);
@@ -78,10 +87,10 @@ impl Ledger {
         self.inner().claimed.remove(&id);
     }
 
-    /// Puts an acceptance on record; false where that can't be, and the database must do it.
-    pub fn record(&self, settlement: &Settlement) -> bool {
+    /// Puts an acceptance on record; none where that can't be, and the database must do it.
+    pub fn record(&self, settlement: &Settlement) -> Option<Recorded> {
         let mut inner = self.inner();
-        let Some(key) = inner.claimed.remove(&settlement.id) else { return false };
+        let key = inner.claimed.remove(&settlement.id)?;
         let accepted = Accepted {
             id: settlement.id,
             key,
@@ -89,7 +98,7 @@ impl Ledger {
             answer: settlement.answer.clone(),
             targets: settlement.targets.clone(),
         };
-        let Ok(mut line) = serde_json::to_vec(&accepted) else { return false };
+        let mut line = serde_json::to_vec(&accepted).ok()?;
         line.push(b'\n');
         if inner.file.write_all(&line).is_err() {
             // Half a line would spoil the next one.
@@ -97,11 +106,11 @@ impl Ledger {
             let _ = inner.file.set_len(bytes);
             let _ = inner.file.seek(SeekFrom::Start(bytes));
             inner.claimed.insert(accepted.id, accepted.key);
-            return false;
+            return None;
         }
         inner.bytes += line.len() as u64;
         inner.waiting.push(accepted);
-        true
+        Some(if inner.waiting.len() == 1 { Recorded::First } else { Recorded::Behind })
     }
 
     /// Whether anything is not yet in the database.
@@ -162,9 +171,9 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("store-sent");
         let ledger = Ledger::open(&path).unwrap();
-        assert!(!ledger.record(&settlement(1)), "nothing claimed, nothing recorded");
+        assert_eq!(ledger.record(&settlement(1)), None, "nothing claimed, nothing recorded");
         ledger.claimed([(1, "msg_a".to_owned()), (2, "msg_b".to_owned())].into_iter());
-        assert!(ledger.record(&settlement(1)) && ledger.record(&settlement(2)));
+        assert_eq!([1, 2].map(|id| ledger.record(&settlement(id))), [Some(Recorded::First), Some(Recorded::Behind)]);
         let left = Ledger::open(&path).unwrap().waiting();
         assert_eq!(left, ledger.waiting());
         assert_eq!(left.iter().map(|accepted| accepted.key.as_str()).collect::<Vec<_>>(), ["msg_a", "msg_b"]);
@@ -183,7 +192,7 @@ mod tests {
         let path = folder.path().join("store-sent");
         let ledger = Ledger::open(&path).unwrap();
         ledger.claimed([(1, "msg_a".to_owned()), (2, "msg_b".to_owned())].into_iter());
-        assert!(ledger.record(&settlement(1)) && ledger.record(&settlement(2)));
+        assert_eq!([1, 2].map(|id| ledger.record(&settlement(id))), [Some(Recorded::First), Some(Recorded::Behind)]);
         let whole = std::fs::read(&path).unwrap();
         std::fs::write(&path, &whole[..whole.len() - 9]).unwrap();
         assert_eq!(Ledger::open(&path).unwrap().waiting().len(), 1);

@@ -41,7 +41,7 @@ use super::{
 use crate::domain::{Delivery, Job, Name, Notice};
 use fate::{Fate, Place, RESTORE};
 use inspection::Inspection;
-use ledger::Ledger;
+use ledger::{Ledger, Recorded};
 use readers::Readers;
 use schema::MigrateError;
 use worker::{Survives, Writer};
@@ -158,7 +158,7 @@ impl Sqlite {
             Access::Beside => None,
         };
         let writer = Writer::start(connection, place, fate.clone(), ledger.clone()).map_err(started)?;
-        writer.enter();
+        writer.enter(Recorded::First);
         Ok(Self { writer, readers, _inspection: inspection, fate, ledger, _lock: lock, holder: format!("{:016x}", rand::random::<u64>()) })
     }
 }
@@ -329,8 +329,9 @@ impl Store for Sqlite {
     async fn settle(&self, settlement: Settlement) -> Result<(), StoreError> {
         if let Some(ledger) = &self.ledger {
             // The ledger knows nothing of how a channel stands.
-            if settlement.verdict == Verdict::Delivered && settlement.line.is_none() && ledger.record(&settlement) {
-                self.writer.enter();
+            let alone = settlement.verdict == Verdict::Delivered && settlement.line.is_none();
+            if let Some(recorded) = alone.then(|| ledger.record(&settlement)).flatten() {
+                self.writer.enter(recorded);
                 return Ok(());
             }
             if settlement.verdict != Verdict::Underway {

@@ -18,7 +18,7 @@ use tokio::sync::{Semaphore, oneshot};
 
 use super::{
     fate::{Fate, Place},
-    ledger::Ledger,
+    ledger::{Ledger, Recorded},
     settling,
 };
 use crate::{
@@ -190,10 +190,13 @@ impl Writer {
         result.inspect_err(|error| self.fate.note(error))
     }
 
-    /// Has what the ledger holds put into the database soon, and does not wait for it.
-    pub fn enter(&self) {
-        // A writer that is gone entered everything before it went.
-        let _ = self.queue.as_ref().map(|queue| queue.send(Order::Enter));
+    /// Has what the ledger holds put into the database soon, and does not wait for it. A bell for each message would wake the
+    /// thread for each: it is rung for the first that waits.
+    pub fn enter(&self, recorded: Recorded) {
+        if recorded == Recorded::First {
+            // A writer that is gone entered everything before it went.
+            let _ = self.queue.as_ref().map(|queue| queue.send(Order::Enter));
+        }
     }
 
     /// Why the last commit failed, if it did.
@@ -298,7 +301,8 @@ fn write_loop(desk: &Desk, work: &Receiver<Order>) {
         let asked = group.iter().map(|(survives, _)| *survives).max().unwrap_or(least);
         let survives = if overdue { Survives::PowerCut } else { asked };
         let result = commit(desk, group, survives, &mut full, &mut facts);
-        enter_by = result.is_err().then(|| now + SYNC_WITHIN).filter(|_| desk.has_waiting());
+        // What was accepted meanwhile has rung no bell of its own.
+        enter_by = desk.has_waiting().then(|| if result.is_ok() { Instant::now() + LINGER } else { now + SYNC_WITHIN });
         unsynced = match (survives, &result) {
             (Survives::ProcessDeath, Ok(())) => unsynced.or(Some(now)),
             (Survives::ProcessDeath, Err(_)) => unsynced,
