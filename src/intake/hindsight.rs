@@ -51,6 +51,8 @@ pub struct Hindsight {
     pasts: HashMap<String, (Need, Vec<Arc<Job>>)>,
     /// Whether it was told that a rule looks further back than anyone can.
     told_far: bool,
+    /// How many changes of the source's jobs were taken in.
+    changes: u64,
 }
 
 impl Default for Hindsight {
@@ -64,6 +66,7 @@ impl Default for Hindsight {
             stood: HashMap::new(),
             pasts: HashMap::new(),
             told_far: false,
+            changes: 0,
         }
     }
 }
@@ -121,6 +124,12 @@ impl Hindsight {
     /// A profile's past is another now.
     pub fn changed(&mut self, profile: &str) {
         self.pasts.remove(profile);
+        self.changes += 1;
+    }
+
+    /// How many changes of the source's jobs were taken in: the same number, the same jobs.
+    pub const fn changes(&self) -> u64 {
+        self.changes
     }
 
     /// When what waits is to be judged, sweep or no sweep.

@@ -5,6 +5,7 @@ mod habits;
 mod hindsight;
 mod limits;
 mod look_up;
+mod pages;
 mod polls;
 mod pruning;
 mod sweep;
@@ -39,6 +40,7 @@ use crate::{
 use habits::Past;
 use hindsight::Hindsight;
 use look_up::LookUps;
+use pages::Pages;
 use polls::PollCount;
 use sweep::Paging;
 
@@ -99,6 +101,7 @@ struct State {
     past: Past,
     hindsight: Hindsight,
     paging: Option<Paging>,
+    pages: Pages,
     look_ups: LookUps,
     /// What the last turn's trouble was, so that it is told once.
     trouble: Option<String>,
@@ -118,6 +121,7 @@ impl State {
             past: Past::default(),
             hindsight: Hindsight::default(),
             paging: None,
+            pages: Pages::default(),
             look_ups: LookUps::default(),
             trouble: None,
             polls: PollCount::default(),

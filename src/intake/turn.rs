@@ -20,8 +20,9 @@ use crate::{
 
 impl Intake {
     pub(super) async fn turn(&self, state: &mut State) -> Result<Turn, TurnError> {
-        let mut page = self.feed.page(&Cursor::Skip { skip: 0, top: self.feed.page_size() }).await?;
-        let began = page.served_at.unwrap_or_else(|| self.clock.now());
+        let mut at = Cursor::Skip { skip: 0, top: self.feed.page_size() };
+        let mut sight = self.look(&state.pages, &at, state.hindsight.changes()).await?;
+        let began = sight.served_at.unwrap_or_else(|| self.clock.now());
         let record = match state.record {
             Some(record) => record,
             None => self.open(began, state.since.elapsed()).await?,
@@ -35,7 +36,8 @@ impl Intake {
             state.open = Some(open.into_iter().map(|open| (open.job.id.clone(), open)).collect());
         }
         let (open, hindsight, look_ups) = (state.open.get_or_insert_default(), &mut state.hindsight, &mut state.look_ups);
-        hindsight.begins(began, page.rows.iter().flatten().filter_map(|job| job.finished).max());
+        let pages = &mut state.pages;
+        hindsight.begins(began, sight.glance.newest_end);
         look_ups.begins();
         let whole = self.habits.whole(&state.past, began) || self.habits.reconcile_every.is_some() && look_ups.doubts();
         let bound = record.watermark.filter(|_| record.baseline && !whole).map(|watermark| {
@@ -44,20 +46,28 @@ impl Intake {
             self.habits.bound(watermark, starts(), look_ups.takes(old))
         });
         let plan = Plan { bound, page_size: self.feed.page_size(), paging: state.paging, overlap: self.habits.overlap };
-        let mut sweep = Sweep::new(plan);
+        let mut sweep = Sweep::new(plan, pages.hasher.clone());
         let mut newest: Option<Timestamp> = None;
         let mut unreadable = false;
-        let sample = page.rows.iter().flatten().next().map(|job| job.id.clone());
+        let sample = sight.glance.sample.clone();
         let end = loop {
-            newest = newest.max(page.rows.iter().flatten().filter_map(|job| job.started).max());
-            let step = sweep.after(sweep.facts(&page));
-            let (jobs, bad) = split(page.rows);
-            unreadable |= !bad.is_empty();
-            self.take_in(jobs, bad, &record, open, hindsight).await?;
+            newest = newest.max(sight.glance.newest_start);
+            unreadable |= sight.glance.unreadable;
+            let step = sweep.after(sight.glance.facts.clone());
+            if let Some((print, rows)) = sight.rows {
+                let before = hindsight.changes();
+                let (jobs, bad) = split(rows);
+                self.take_in(jobs, bad, &record, open, hindsight).await?;
+                if hindsight.changes() == before {
+                    pages.keep(&at, print, sight.glance, before);
+                }
+            }
             match step {
-                Step::Read(cursor) => page = patiently(&*self.feed, &self.name, &cursor).await?,
+                Step::Read(next) => at = next,
                 end => break end,
             }
+            let changes = hindsight.changes();
+            sight = patiently(&self.name, || self.look(pages, &at, changes)).await?;
         };
         self.metrics.gaps(&self.name, sweep.gaps());
         look_ups.met(&sweep, open, began);

@@ -1,13 +1,16 @@
 //! The whole list read once, as the first turn of a service reads it, with nothing written down.
 
+use std::hash::RandomState;
+
 use super::{
     Habits,
     habits::again_after,
+    pages::facts,
     sweep::{Plan, Step, Sweep},
 };
 use crate::{
     domain::{Job, Name},
-    source::{BadRow, Cursor, Feed, FeedError, Page},
+    source::{BadRow, Feed, FeedError},
 };
 
 /// Reads a feed's list to its end. Each page's rows are handed on as they come: pages overlap, so a job may come more than once.
@@ -21,13 +24,14 @@ pub async fn read_whole(
     mut page_read: impl FnMut(Vec<Result<Job, BadRow>>),
 ) -> Result<Whole, FeedError> {
     let plan = Plan { bound: None, page_size: feed.page_size(), paging: None, overlap: habits.overlap };
-    let mut sweep = Sweep::new(plan);
+    let hasher = RandomState::new();
+    let mut sweep = Sweep::new(plan, hasher.clone());
     let mut page = feed.page(&sweep.head()).await?;
     loop {
-        let step = sweep.after(sweep.facts(&page));
+        let step = sweep.after(facts(&page, &hasher));
         page_read(page.rows);
         match step {
-            Step::Read(next) => page = patiently(feed, source, &next).await?,
+            Step::Read(next) => page = patiently(source, || feed.page(&next)).await?,
             Step::Complete => return Ok(Whole::Complete),
             Step::Incomplete(why) => return Ok(Whole::Incomplete(why)),
         }
@@ -47,10 +51,13 @@ pub enum Whole {
 ///
 /// # Errors
 /// The page could not be had, asked for again as often as makes sense.
-pub async fn patiently(feed: &dyn Feed, source: &Name, at: &Cursor) -> Result<Page, FeedError> {
+pub async fn patiently<T, F>(source: &Name, read: impl Fn() -> F) -> Result<T, FeedError>
+where
+    F: Future<Output = Result<T, FeedError>>,
+{
     let mut failed = 0;
     loop {
-        let error = match feed.page(at).await {
+        let error = match read().await {
             Ok(page) => return Ok(page),
             Err(error) => error,
         };

@@ -4,6 +4,7 @@ use std::{fmt, sync::Arc, time::Duration};
 
 use async_trait::async_trait;
 use jiff::Timestamp;
+use sha2::{Digest, Sha256};
 
 use crate::{
     clock::Clock,
@@ -68,6 +69,32 @@ pub struct Page {
     pub next: Next,
     /// The server's own time of answering (its `Date` header), where it told one.
     pub served_at: Option<Timestamp>,
+    /// Of its body.
+    pub print: Print,
+}
+
+/// Tells one body from another: those of one print are the same, byte for byte.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Print([u8; 32]);
+
+impl Print {
+    /// The print of a body.
+    #[must_use]
+    pub fn of(body: &[u8]) -> Self {
+        Self(Sha256::digest(body).into())
+    }
+}
+
+/// What was found where a page was asked for.
+#[derive(Debug, Clone)]
+pub enum Found {
+    /// A page.
+    Page(Page),
+    /// The page that was known to stand there, byte for byte.
+    Known {
+        /// See [`Page::served_at`].
+        served_at: Option<Timestamp>,
+    },
 }
 
 /// A row that can't be read.
@@ -127,6 +154,15 @@ pub trait Feed: Send + Sync {
     /// # Errors
     /// See [`FeedError`]; an expired token is renewed once within the call.
     async fn page(&self, at: &Cursor) -> Result<Page, FeedError>;
+
+    /// Reads one page, but for its rows where it still is the one of the print `known`.
+    ///
+    /// # Errors
+    /// As for [`Feed::page`].
+    async fn page_unless(&self, at: &Cursor, known: Option<Print>) -> Result<Found, FeedError> {
+        let page = self.page(at).await?;
+        Ok(if known == Some(page.print) { Found::Known { served_at: page.served_at } } else { Found::Page(page) })
+    }
 
     /// Looks one job up by its id; only an exact match counts.
     ///

@@ -20,7 +20,7 @@ use crate::{
     health::Health,
     intake::Habits,
     rules::RuleSet,
-    source::{BadRow, Cursor, Feed, FeedError, Next, Page},
+    source::{BadRow, Cursor, Feed, FeedError, Next, Page, Print},
 };
 
 /// What a look-up by id comes to.
@@ -171,7 +171,8 @@ impl Feed for Desk {
         let list = self.list.lock().unwrap();
         let rows: Vec<Result<Job, BadRow>> =
             list.iter().skip(*skip as usize).take((*top as usize).min(self.clamp)).cloned().map(Ok).collect();
-        Ok(Page { rows, next: Next::None, served_at: Some(at(self.second())) })
+        let print = Print::of(format!("{rows:?}").as_bytes());
+        Ok(Page { rows, next: Next::None, served_at: Some(at(self.second())), print })
     }
 
     async fn find(&self, id: &str) -> Result<Option<Job>, FeedError> {

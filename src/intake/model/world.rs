@@ -13,7 +13,7 @@ use tokio::time::Instant;
 use crate::{
     clock::Clock,
     domain::{Job, Name, State},
-    source::{BadRow, Cursor, Feed, FeedError, Next, Page},
+    source::{BadRow, Cursor, Feed, FeedError, Next, Page, Print},
 };
 
 /// When the world begins, in seconds since 1970.
@@ -246,7 +246,8 @@ impl Feed for World {
             rows.push(Err(BadRow { why: "the id is no text".into(), raw }));
         }
         let served_at = Timestamp::from_second(self.now().as_second()).ok();
-        Ok(Page { rows, next: Next::Unusable("another origin".into()), served_at })
+        let print = Print::of(format!("{rows:?}").as_bytes());
+        Ok(Page { rows, next: Next::Unusable("another origin".into()), served_at, print })
     }
 
     async fn find(&self, id: &str) -> Result<Option<Job>, FeedError> {

@@ -18,10 +18,7 @@ use std::{
 
 use jiff::Timestamp;
 
-use crate::{
-    domain::Job,
-    source::{BadRow, Cursor, Next, Page},
-};
+use crate::source::{Cursor, Next};
 use collect::Collect;
 pub use paging::Paging;
 use paging::{Finding, finding, is_clear, probe};
@@ -130,9 +127,9 @@ struct Link {
 }
 
 impl Sweep {
-    /// A sweep that has read nothing yet. It begins at the head.
+    /// A sweep that has read nothing yet. It begins at the head. `hasher` makes the ids of rows.
     #[must_use]
-    pub fn new(plan: Plan) -> Self {
+    pub fn new(plan: Plan, hasher: RandomState) -> Self {
         Self {
             plan,
             phase: Phase::Head,
@@ -144,7 +141,7 @@ impl Sweep {
             probes: 0,
             found: None,
             unaligned: 0,
-            hasher: RandomState::new(),
+            hasher,
             met: HashSet::new(),
             linked: false,
         }
@@ -154,16 +151,6 @@ impl Sweep {
     #[must_use]
     pub fn head(&self) -> Cursor {
         Cursor::Skip { skip: 0, top: self.plan.page_size.max(1) }
-    }
-
-    /// What a page holds, for [`Sweep::after`].
-    #[must_use]
-    pub fn facts(&self, page: &Page) -> PageFacts {
-        let row = |row: &Result<Job, BadRow>| match row {
-            Ok(job) => Row { id: self.hasher.hash_one(&job.id), started: job.started },
-            Err(bad) => Row { id: self.hasher.hash_one(&bad.raw), started: None },
-        };
-        PageFacts { rows: page.rows.iter().map(row).collect(), next: page.next.clone() }
     }
 
     /// Whether a job has been met in this sweep.

@@ -70,7 +70,7 @@ fn plan(bound: Option<i64>, page_size: u32) -> Plan {
 
 /// Reads a list that `change` may change before each page, to the end.
 fn read(list: &mut List, plan: Plan, mut change: impl FnMut(u32, &mut List)) -> (Step, Sweep) {
-    let mut sweep = Sweep::new(plan);
+    let mut sweep = Sweep::new(plan, RandomState::new());
     let mut at = sweep.head();
     for page in 0.. {
         change(page, list);

@@ -18,7 +18,7 @@ use crate::{
     domain::{Job, Name},
     http::{self, Http, Reply, shorten},
     oauth::{self, Client, Token, Tokens},
-    source::{Cursor, Feed, FeedError, Next, Page, answer},
+    source::{Cursor, Feed, FeedError, Found, Next, Page, Print, answer},
 };
 
 /// The whole time one answer may take, from the connection to the last byte. A full page is a third of a megabyte.
@@ -43,7 +43,8 @@ impl JobsFeed {
         Self { source, jobs, page_size, tokens, http, clock }
     }
 
-    async fn read(&self, url: Url) -> Result<(PageBody, Reply), FeedError> {
+    /// An answer that is a page, to judge by its status.
+    async fn answer(&self, url: Url) -> Result<(Token, Reply), FeedError> {
         let token = self.tokens.token(self.clock.now()).await?;
         let reply = self.ask(url.clone(), &token).await?;
         let (token, reply) = if reply.status == 401 {
@@ -54,19 +55,43 @@ impl JobsFeed {
         } else {
             (token, reply)
         };
-        let origin = http::origin(&self.jobs);
         if !(200..300).contains(&reply.status) {
-            return Err(answer::refusal(&reply, &origin, &token.value, self.clock.now()));
+            return Err(answer::refusal(&reply, &http::origin(&self.jobs), &token.value, self.clock.now()));
         }
-        match read_page(&reply.body, &self.source) {
-            Ok(page) => Ok((page, reply)),
-            Err(why) => {
-                let kind = reply.headers.get(CONTENT_TYPE).map(|kind| shorten(&String::from_utf8_lossy(kind.as_bytes())));
-                let kind = kind.filter(|kind| !token.value.is_told_in(kind)).unwrap_or_else(|| "no content type".into());
-                let id = oauth::request_id(&reply, &token.value);
-                Err(FeedError::Malformed(format!("{origin} answered HTTP {} with {kind}: {why}{id}", reply.status)))
-            }
+        Ok((token, reply))
+    }
+
+    async fn read(&self, url: Url) -> Result<PageBody, FeedError> {
+        let (token, reply) = self.answer(url).await?;
+        self.body(&token, &reply)
+    }
+
+    fn body(&self, token: &Token, reply: &Reply) -> Result<PageBody, FeedError> {
+        read_page(&reply.body, &self.source).map_err(|why| {
+            let origin = http::origin(&self.jobs);
+            let kind = reply.headers.get(CONTENT_TYPE).map(|kind| shorten(&String::from_utf8_lossy(kind.as_bytes())));
+            let kind = kind.filter(|kind| !token.value.is_told_in(kind)).unwrap_or_else(|| "no content type".into());
+            let id = oauth::request_id(reply, &token.value);
+            FeedError::Malformed(format!("{origin} answered HTTP {} with {kind}: {why}{id}", reply.status))
+        })
+    }
+
+    /// The address of a place in the list, and how many rows are asked for there.
+    fn place(&self, at: &Cursor) -> Result<(Url, u32), FeedError> {
+        match at {
+            Cursor::Skip { skip, top } => Ok((link::list(&self.jobs, *top, *skip), *top)),
+            Cursor::Link(link) => Ok((link::follow(&self.jobs, link).map_err(FeedError::Malformed)?, self.page_size)),
         }
+    }
+
+    fn page_of(&self, token: &Token, reply: &Reply, top: u32, print: Print) -> Result<Page, FeedError> {
+        let page = self.body(token, reply)?;
+        let next = match page.next_link {
+            Ok(None) => Next::None,
+            Ok(Some(said)) => link::next(&self.jobs, top, &said),
+            Err(why) => Next::Unusable(why),
+        };
+        Ok(Page { rows: page.rows, next, served_at: reply.date(), print })
     }
 
     async fn ask(&self, url: Url, token: &Token) -> Result<Reply, FeedError> {
@@ -86,21 +111,23 @@ impl Feed for JobsFeed {
     }
 
     async fn page(&self, at: &Cursor) -> Result<Page, FeedError> {
-        let (url, top) = match at {
-            Cursor::Skip { skip, top } => (link::list(&self.jobs, *top, *skip), *top),
-            Cursor::Link(link) => (link::follow(&self.jobs, link).map_err(FeedError::Malformed)?, self.page_size),
-        };
-        let (page, reply) = self.read(url).await?;
-        let next = match page.next_link {
-            Ok(None) => Next::None,
-            Ok(Some(said)) => link::next(&self.jobs, top, &said),
-            Err(why) => Next::Unusable(why),
-        };
-        Ok(Page { rows: page.rows, next, served_at: reply.date() })
+        let (url, top) = self.place(at)?;
+        let (token, reply) = self.answer(url).await?;
+        self.page_of(&token, &reply, top, Print::of(&reply.body))
+    }
+
+    async fn page_unless(&self, at: &Cursor, known: Option<Print>) -> Result<Found, FeedError> {
+        let (url, top) = self.place(at)?;
+        let (token, reply) = self.answer(url).await?;
+        let print = Print::of(&reply.body);
+        if known == Some(print) {
+            return Ok(Found::Known { served_at: reply.date() });
+        }
+        self.page_of(&token, &reply, top, print).map(Found::Page)
     }
 
     async fn find(&self, id: &str) -> Result<Option<Job>, FeedError> {
-        let (page, _) = self.read(link::search(&self.jobs, self.page_size, id)).await?;
+        let page = self.read(link::search(&self.jobs, self.page_size, id)).await?;
         let (mut found, mut other) = (None, false);
         for job in page.rows.into_iter().flatten() {
             // The service may take the id for the beginning or a part of one, or pass over `search` altogether.
@@ -118,7 +145,7 @@ impl Feed for JobsFeed {
     }
 
     async fn probe(&self) -> Result<(), FeedError> {
-        let (page, _) = self.read(link::list(&self.jobs, 1, 0)).await?;
+        let page = self.read(link::list(&self.jobs, 1, 0)).await?;
         match page.rows.into_iter().next() {
             Some(Err(row)) => Err(FeedError::Malformed(format!("a row can't be read: {}", row.why))),
             _ => Ok(()),

@@ -134,16 +134,16 @@ pub const POLLS: &str = "WITH RECURSIVE polled (source) AS (
 
 fn polls(db: &Connection, since: Timestamp, until: Timestamp) -> rusqlite::Result<Vec<PollStretch>> {
     db.prepare_cached(POLLS)?
-    .query_map(params![micros(since), micros(until)], |row| {
-        Ok(PollStretch {
-            source: Name::from(row.get::<_, String>(0)?),
-            from: time(row.get(1)?),
-            to: row.get::<_, Option<i64>>(2)?.map(time),
-            made: row.get::<_, i64>(3)?.unsigned_abs(),
-            failed: row.get::<_, i64>(4)?.unsigned_abs(),
-        })
-    })?
-    .collect()
+        .query_map(params![micros(since), micros(until)], |row| {
+            Ok(PollStretch {
+                source: Name::from(row.get::<_, String>(0)?),
+                from: time(row.get(1)?),
+                to: row.get::<_, Option<i64>>(2)?.map(time),
+                made: row.get::<_, i64>(3)?.unsigned_abs(),
+                failed: row.get::<_, i64>(4)?.unsigned_abs(),
+            })
+        })?
+        .collect()
 }
 
 fn state(db: &Connection, name: &Name) -> rusqlite::Result<Option<DigestState>> {

@@ -11,7 +11,7 @@ use super::feed;
 use crate::{
     domain::State as JobState,
     oauth,
-    source::{Cursor, Feed, FeedError, Next},
+    source::{Cursor, Feed, FeedError, Found, Next},
 };
 use cloud::{Answer, Cloud, SECRET, answer, cut_shorter_each_time, raw};
 
@@ -60,6 +60,26 @@ async fn reads_the_list_page_by_page() {
             "GET /aos/jobs?skip=1  Bearer canary-token-1".into(),
         ]
     );
+}
+
+#[tokio::test]
+async fn a_page_is_known_again_by_its_every_byte() {
+    let cloud = Cloud::start().await;
+    let feed = cloud.feed();
+    let body = json!({ "jobs": rows(&["Scan3", "Scan2"]) }).to_string();
+    cloud.then_jobs(answer(200, body.clone()));
+    let print = feed.page(&first()).await.unwrap().print;
+    cloud.then_jobs(answer(200, body.clone()).header("date", "Thu, 26 Sep 2024 06:00:01 GMT"));
+    let found = feed.page_unless(&first(), Some(print)).await.unwrap();
+    assert!(matches!(found, Found::Known { served_at } if served_at == Some("2024-09-26T06:00:01Z".parse().unwrap())), "{found:?}");
+    // Another body, and a page of which nothing is known.
+    for (body, known) in [(body.replace("\"state\":3", "\"state\":2"), Some(print)), (format!("{body} "), Some(print)), (body, None)] {
+        cloud.then_jobs(answer(200, body));
+        let found = feed.page_unless(&first(), known).await.unwrap();
+        assert!(matches!(&found, Found::Page(page) if page.rows.len() == 2), "{found:?}");
+    }
+    cloud.then_jobs(answer(500, "no"));
+    error_of(feed.page_unless(&first(), Some(print)).await);
 }
 
 #[tokio::test]
