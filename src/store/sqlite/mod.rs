@@ -161,9 +161,7 @@ impl Sqlite {
         writer.enter(Recorded::First);
         Ok(Self { writer, readers, _inspection: inspection, fate, ledger, _lock: lock, holder: format!("{:016x}", rand::random::<u64>()) })
     }
-}
 
-impl Sqlite {
     /// Waits until what was accepted so far is in the tables, so that whoever reads them finds what he has been told. A store
     /// that can't be written can be read all the same: its sums hold, they are only a little old.
     async fn entered(&self) {
