@@ -17,7 +17,10 @@ use std::{
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use crate::{domain::TargetEnd, store::Settlement};
+use crate::{
+    domain::TargetEnd,
+    store::{Settlement, Verdict},
+};
 
 /// Past this many bytes the file is emptied, once all its lines are in the database.
 const EMPTIED_AT: u64 = 256 * 1024;
@@ -89,6 +92,10 @@ impl Ledger {
 
     /// Puts an acceptance on record; none where that can't be, and the database must do it.
     pub fn record(&self, settlement: &Settlement) -> Option<Recorded> {
+        // How a channel stands it has no words for.
+        if settlement.verdict != Verdict::Delivered || settlement.line.is_some() {
+            return None;
+        }
         let mut inner = self.inner();
         let key = inner.claimed.remove(&settlement.id)?;
         let accepted = Accepted {
@@ -158,7 +165,6 @@ impl Inner {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::store::Verdict;
 
     fn settlement(id: i64) -> Settlement {
         let now = Timestamp::from_second(1_800_000_000).unwrap();

@@ -326,9 +326,7 @@ impl Store for Sqlite {
 
     async fn settle(&self, settlement: Settlement) -> Result<(), StoreError> {
         if let Some(ledger) = &self.ledger {
-            // The ledger knows nothing of how a channel stands.
-            let alone = settlement.verdict == Verdict::Delivered && settlement.line.is_none();
-            if let Some(recorded) = alone.then(|| ledger.record(&settlement)).flatten() {
+            if let Some(recorded) = ledger.record(&settlement) {
                 self.writer.enter(recorded);
                 return Ok(());
             }
