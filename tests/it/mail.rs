@@ -419,9 +419,11 @@ fn faults_stand_at_their_places_and_give_no_secret_away() {
                 "3:65: `d@` is no mail address: right of the @ stands a domain",
             ],
         ),
+        (format!("{smtp}\n{from}\n{to}\ntls_ca: nowhere.pem"), vec!["4:9: can't use the certificates of nowhere.pem: it does not exist"]),
         (
-            format!("{smtp}\n{from}\n{to}\ntls_ca: nowhere.pem"),
-            vec!["4:9: can't use the certificates of nowhere.pem: No such file or directory (os error 2)"],
+            // Nor is a pipe waited for, or a device read for ever.
+            format!("{smtp}\n{from}\n{to}\ntls_ca: /dev/zero"),
+            vec!["4:9: can't use the certificates of /dev/zero: it is no regular file"],
         ),
         (
             format!(
