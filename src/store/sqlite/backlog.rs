@@ -71,17 +71,20 @@ fn front(db: &Connection, query: &FrontQuery) -> rusqlite::Result<Front> {
     }
     let mut messages = Vec::new();
     let mut left = u64::from(query.most);
+    // Read in the order of the index, and no farther than it takes.
     let mut statement = db.prepare_cached(&format!(
-        "SELECT id, CASE WHEN alert IS NULL THEN (SELECT count(alert) FROM notification m WHERE m.folded_into = n.id) ELSE 1 END
-         FROM (SELECT * FROM notification WHERE {} AND coalesce(place, id) BETWEEN ?3 AND ?4 ORDER BY coalesce(place, id) LIMIT {LOOKED_THROUGH}) n
-         WHERE facts = ?5 AND {FREE} ORDER BY coalesce(place, id) LIMIT ?6",
+        "SELECT id, CASE WHEN NOT (facts = ?5 AND {FREE}) THEN NULL WHEN alert IS NULL
+             THEN (SELECT count(alert) FROM notification m WHERE m.folded_into = n.id) ELSE 1 END
+         FROM notification n WHERE {} AND coalesce(place, id) BETWEEN ?3 AND ?4 ORDER BY coalesce(place, id) LIMIT {LOOKED_THROUGH}",
         ready()
     ))?;
-    let mut rows = statement.query(params![channel, now, place, query.last, facts, query.most])?;
-    while let Some(row) = rows.next()? {
-        let alerts = row.get::<_, i64>(1)?.unsigned_abs();
+    let mut rows = statement.query(params![channel, now, place, query.last, facts])?;
+    while left > 0
+        && let Some(row) = rows.next()?
+    {
+        let Some(alerts) = row.get::<_, Option<i64>>(1)? else { continue };
         // In the order of the line: none is passed over for being large.
-        let Some(rest) = left.checked_sub(alerts) else { break };
+        let Some(rest) = left.checked_sub(alerts.unsigned_abs()) else { break };
         left = rest;
         messages.push(row.get(0)?);
     }
