@@ -77,10 +77,25 @@ impl Node {
             range.start.min(inner.start)..range.end.max(inner.end)
         };
         match &self.value {
-            Value::List(items) => items.iter().fold(self.place.bytes.clone(), below),
-            Value::Map(entries) => entries.iter().fold(self.place.bytes.clone(), |range, (key, value)| below(below(range, key), value)),
+            Value::List(items) => self.closed(items.iter().fold(self.place.bytes.clone(), below)),
+            Value::Map(entries) => {
+                self.closed(entries.iter().fold(self.place.bytes.clone(), |range, (key, value)| below(below(range, key), value)))
+            }
             _ => self.place.bytes.clone(),
         }
+    }
+
+    /// With the bracket that closes it, where one opens it: the reader gives the place of the first alone.
+    fn closed(&self, range: Range<usize>) -> Range<usize> {
+        let text = self.place.source.text.as_str();
+        let close = match text.get(range.start..).and_then(|from| from.chars().next()) {
+            Some('[') => ']',
+            Some('{') => '}',
+            _ => return range,
+        };
+        let rest = text.get(range.end..).unwrap_or_default();
+        let behind = rest.trim_start_matches([' ', '\t', '\r', '\n', ',']);
+        if behind.starts_with(close) { range.start..range.end + (rest.len() - behind.len()) + 1 } else { range }
     }
 
     /// The place of some bytes of its text, which reads `written`. Where the file writes it otherwise than it reads (over several lines,

@@ -261,6 +261,12 @@ mod tests {
         let (node, _) = parsed("k:\n  - {a: 1, b: [x, y]}\n  - \"two\n    lines\"\nl: 2\n");
         let extent = node.unwrap().peek("k").unwrap().extent();
         assert!(extent.start <= 5 && extent.end >= 44, "{extent:?}");
+        for value in ["[a, {b: [c, d], e: {}}, ]", "{ x: [] }", "[]", "plain", "'quoted'", "[[1], {a: b }\n ]"] {
+            let text = format!("k: {value} # ]\nl: 2\n");
+            let (node, _) = parsed(&text);
+            let extent = node.unwrap().peek("k").unwrap().extent();
+            assert_eq!(text.get(extent), Some(value));
+        }
     }
 
     #[test]
