@@ -58,10 +58,11 @@ fn a_roll_up_has_a_line_for_each_job_and_says_how_many_more() {
     let message = composed(&*slack(), &roll_up, &Wording::Configured);
     assert_eq!(message["text"], "🔴 200 scans: scan-failed");
     let blocks = message["attachments"][0]["blocks"].as_array().unwrap();
-    let lines: Vec<&str> = blocks[1..4].iter().flat_map(|block| block["text"]["text"].as_str().unwrap().lines()).collect();
+    assert_eq!(blocks[1]["elements"][0]["text"], "Held back by the rule's limit, and told here in one message.");
+    let lines: Vec<&str> = blocks[2..5].iter().flat_map(|block| block["text"]["text"].as_str().unwrap().lines()).collect();
     assert_eq!(lines.len(), 23);
     assert_eq!(lines[22], "• `scan sharepoint sites` failed after 32s, 2m 28s ago · `contoso` · `Scan-022`");
-    assert_eq!(blocks[4]["text"]["text"], "…and 177 more: `jobrelay alerts --rule scan-failed`");
+    assert_eq!(blocks[5]["text"]["text"], "…and 177 more: `jobrelay alerts --rule scan-failed`");
 }
 
 #[test]
