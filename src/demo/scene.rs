@@ -32,6 +32,17 @@ pub const RULES: &str = r#"rules:
     severity: critical
     notify: [oncall, ticketing]
     labels: { team: messaging, runbook: "https://wiki.contoso.example/stuck-scan" }
+
+  - name: scan-recovered
+    description: It is well again after a failure.
+    when: { state: finished, previous: [failed, finished_with_exception] }
+    severity: info
+    notify: [scans]
+
+  - name: gmail-scan-missing
+    description: Gmail has not been scanned for a day.
+    missing: { profile: "scan google gmail", every: 24h, grace: 1h }
+    notify: [oncall]
 "#;
 
 /// The config: addresses and secrets come from the environment, as they should.

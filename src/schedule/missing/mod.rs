@@ -113,7 +113,7 @@ impl MissingJobs {
         self.store.keep_watch(plan.change, facts.now).await?;
         failpoint::pass(Point::WatchCommitted);
         for notice in notices {
-            tracing::warn!(rule = %notice.facts.name, topic = %notice.notice.topic, over = notice.notice.over, "{}", notice.notice.title);
+            tracing::info!(rule = %notice.facts.name, topic = %notice.notice.topic, over = notice.notice.over, "{}", notice.notice.title);
             for channel in &notice.channels {
                 self.wake.channel(channel);
             }
