@@ -1,5 +1,6 @@
 //! What is the matter with the watch itself, as the loops see it: a board they write on, read by whoever tells people.
 
+mod polling;
 mod reading;
 
 use std::{
@@ -11,6 +12,8 @@ use jiff::Timestamp;
 use tokio::sync::Notify;
 
 use crate::domain::Name;
+pub use polling::Polling;
+use polling::Pollings;
 pub use reading::Reading;
 use reading::Readings;
 
@@ -119,6 +122,7 @@ pub struct Health {
     known: Mutex<BTreeMap<Topic, Option<Trouble>>>,
     changed: Notify,
     readings: Readings,
+    pollings: Pollings,
 }
 
 impl Health {
@@ -187,6 +191,21 @@ impl Health {
     /// Waits until a list was read again, or failed to be. One waits at a time.
     pub async fn read_again(&self) {
         self.readings.changed().await;
+    }
+
+    /// A poll of a source ended: whether it read the list, and why not, or not wholly.
+    pub fn polled(&self, source: &Name, read: bool, why: Option<&str>, now: Timestamp) {
+        self.pollings.ended(source, read, why, now);
+    }
+
+    /// When a source is polled next.
+    pub fn polls_next(&self, source: &Name, due: Timestamp) {
+        self.pollings.next(source, due);
+    }
+
+    /// How the polls of each source went since the start.
+    pub fn pollings(&self) -> BTreeMap<Name, Polling> {
+        self.pollings.all()
     }
 
     fn board(&self) -> MutexGuard<'_, BTreeMap<Topic, Option<Trouble>>> {

@@ -32,7 +32,7 @@ const MAY_NAME: &[(&str, &[&str])] = &[
     ("delivery", &["channel", "clock", "domain", "failpoint", "metrics", "store", "wake", "health"]),
     ("digest", &["domain", "rules", "store"]),
     ("schedule", &["clock", "digest", "domain", "failpoint", "intake", "rules", "store", "wake", "health"]),
-    ("server", &["domain", "metrics", "store", "health"]),
+    ("server", &["channel", "clock", "document", "domain", "metrics", "rules", "source", "store", "wake", "health"]),
     (
         "app",
         &[

@@ -6,7 +6,7 @@ mod watch;
 
 use std::{
     path::Path,
-    sync::{Arc, atomic::Ordering},
+    sync::{Arc, RwLock, atomic::Ordering},
     time::Duration,
 };
 
@@ -21,9 +21,9 @@ use crate::{
     http::Http,
     intake::Memory,
     metrics::Metrics,
-    server::{self, Outcome, Server},
+    server::{self, Outcome, Samples, Server},
     store::{
-        Store, Tellings, Watches,
+        Overviews, Store, Tellings, Watches,
         sqlite::{Access, Sqlite},
     },
 };
@@ -73,6 +73,7 @@ pub struct Premises {
     store: Arc<dyn Store>,
     watches: Arc<dyn Watches>,
     tellings: Arc<dyn Tellings>,
+    overviews: Arc<dyn Overviews>,
     metrics: Arc<Metrics>,
     health: Arc<Health>,
     memory: Memory,
@@ -90,6 +91,7 @@ pub async fn run(config: Config, clock: Arc<dyn Clock>, stop: CancellationToken,
         http: Http::new()?,
         watches: Arc::<Sqlite>::clone(&store),
         tellings: Arc::<Sqlite>::clone(&store),
+        overviews: Arc::<Sqlite>::clone(&store),
         store,
         metrics: Arc::new(Metrics::new()),
         health: Arc::new(Health::default()),
@@ -101,13 +103,19 @@ pub async fn run(config: Config, clock: Arc<dyn Clock>, stop: CancellationToken,
     let server = Arc::new(Server {
         metrics: Arc::clone(&premises.metrics),
         store: Arc::clone(&premises.store),
+        overviews: Arc::clone(&premises.overviews),
         health: Arc::clone(&premises.health),
+        clock: Arc::clone(&premises.clock),
         token: config.server.token.clone(),
+        loopback: address.ip().to_canonical().is_loopback(),
+        in_use: RwLock::default(),
+        samples: Samples::default(),
         stopping: std::sync::atomic::AtomicBool::new(false),
         bell: reload.as_ref().map(|reload| Arc::clone(&reload.bell)),
     });
     let fixed = Fixed::of(&config);
     let mut shift = Shift::begin(Prepared::new(config, &premises)?, &premises).await?;
+    server.uses(Arc::clone(&shift.in_use));
     // What is in use is what the files say, whatever was refused before a restart.
     premises.health.fine(&Topic::ReloadRefused);
     // The server stops only when the loops are done, so that it can say so meanwhile.
@@ -139,7 +147,10 @@ pub async fn run(config: Config, clock: Arc<dyn Clock>, stop: CancellationToken,
                         break None;
                     }
                     match Shift::begin(prepared, &premises).await {
-                        Ok(next) => shift = next,
+                        Ok(next) => {
+                            server.uses(Arc::clone(&next.in_use));
+                            shift = next;
+                        }
                         Err(why) => return Err(why),
                     }
                     premises.metrics.reloaded(true);

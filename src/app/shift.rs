@@ -16,6 +16,7 @@ use crate::{
     intake::{Habits, Intake, Limits},
     rules::RuleSet,
     schedule::{Digests, MissingJobs, Notices, Patience, Planned, RollUps},
+    server::{ChannelInUse, InUse, SourceInUse},
     source::Feed,
     wake::Wake,
 };
@@ -25,6 +26,7 @@ pub struct Prepared {
     sources: Vec<(SourceConfig, Arc<dyn Feed>)>,
     channels: Vec<(ChannelConfig, Arc<dyn Channel>)>,
     rules: Arc<RuleSet>,
+    public_url: Option<String>,
     digests: Vec<DigestConfig>,
     notices: Option<NoticesConfig>,
     keep: Duration,
@@ -36,7 +38,8 @@ impl Prepared {
     /// # Errors
     /// What of the settings can't work on this machine, in one line without secrets.
     pub fn new(config: Config, premises: &Premises) -> Result<Self, String> {
-        let tools = Tools { http: premises.http.clone(), templates: config.templates, public_url: config.server.public_url };
+        let public_url = config.server.public_url;
+        let tools = Tools { http: premises.http.clone(), templates: config.templates, public_url: public_url.clone() };
         let source = |source: SourceConfig| {
             let feed = source.settings.connect(&source.name, &premises.http, &premises.clock);
             feed.map_err(|why| format!("source {}: {why}", source.name)).map(|feed| (source, feed))
@@ -49,6 +52,7 @@ impl Prepared {
             sources: config.sources.into_iter().map(source).collect::<Result<_, _>>()?,
             channels: config.channels.into_iter().map(channel).collect::<Result<_, _>>()?,
             rules: config.rules,
+            public_url,
             digests: config.digests,
             notices: config.notices,
             keep: config.storage.keep,
@@ -67,6 +71,8 @@ impl Prepared {
 pub struct Shift {
     /// The loops; none ends by itself.
     pub loops: JoinSet<()>,
+    /// What the server's answers need of it.
+    pub in_use: Arc<InUse>,
     stop: CancellationToken,
 }
 
@@ -85,6 +91,7 @@ impl Shift {
         let topics = topics(&sources, &channels, premises).await?;
         let wake = Arc::new(Wake::for_channels(channels.iter().cloned()));
         let limits = Arc::new(Limits::recalled(&prepared.rules, &**store).await.map_err(|error| error.to_string())?);
+        let in_use = Arc::new(in_use(&prepared, &wake));
         let stop = CancellationToken::new();
         let mut loops = JoinSet::new();
         let (many, rules) = (sources.len(), prepared.rules.rules().len());
@@ -159,12 +166,12 @@ impl Shift {
         let roll_ups = RollUps { limits, store: Arc::clone(store), clock: Arc::clone(clock), channels, wake };
         loops.spawn(roll_ups.run(stop.clone()));
         tracing::info!(version = env!("CARGO_PKG_VERSION"), sources = many, rules, "jobrelay runs");
-        Ok(Self { loops, stop })
+        Ok(Self { loops, in_use, stop })
     }
 
     /// No loops: for whoever is told to stop between two configs.
     pub fn none() -> Self {
-        Self { loops: JoinSet::new(), stop: CancellationToken::new() }
+        Self { loops: JoinSet::new(), in_use: Arc::default(), stop: CancellationToken::new() }
     }
 
     /// Ends the loops; sends under way are finished and recorded first.
@@ -196,6 +203,27 @@ async fn topics(sources: &[Name], channels: &[Name], premises: &Premises) -> Res
         premises.health.trouble(Topic::ChannelGone(channel), &why, premises.clock.now());
     }
     Ok(topics)
+}
+
+fn in_use(prepared: &Prepared, wake: &Arc<Wake>) -> InUse {
+    let source =
+        |(source, _): &(SourceConfig, _)| SourceInUse { name: source.name.clone(), kind: source.kind, poll_every: source.poll_every };
+    let channel = |(channel, live): &(ChannelConfig, Arc<dyn Channel>)| ChannelInUse {
+        name: channel.name.clone(),
+        kind: channel.kind,
+        leads_to: channel.settings.leads_to(),
+        rate: channel.rate,
+        fallback: channel.fallback.clone(),
+        live: Arc::clone(live),
+    };
+    InUse {
+        sources: prepared.sources.iter().map(source).collect(),
+        channels: prepared.channels.iter().map(channel).collect(),
+        rules: Arc::clone(&prepared.rules),
+        // Checked when the config was read.
+        public_url: prepared.public_url.as_deref().and_then(|url| url.parse().ok()),
+        wake: Arc::clone(wake),
+    }
 }
 
 fn planned(digest: DigestConfig, sources: &[(Name, Duration)]) -> Planned {

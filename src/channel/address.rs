@@ -30,7 +30,7 @@ pub struct Address {
 
 impl fmt::Debug for Address {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Address({}/[secret])", origin(&self.url))
+        write!(f, "Address({})", self.shown())
     }
 }
 
@@ -74,6 +74,12 @@ impl Address {
     #[must_use]
     pub fn client(&self, http: &Http) -> Http {
         if self.private { http.clone() } else { http.public_only() }
+    }
+
+    /// What may be shown of it: scheme, host and port.
+    #[must_use]
+    pub fn shown(&self) -> String {
+        format!("{}/[secret]", origin(&self.url))
     }
 
     /// The address itself, for sending.

@@ -29,6 +29,9 @@ pub trait Settings: fmt::Debug + Send + Sync {
     /// The rate used where the config names none: the channel's published limit.
     fn default_rate(&self) -> Rate;
 
+    /// Where it sends, as far as may be shown: nothing of it is secret.
+    fn leads_to(&self) -> String;
+
     /// Makes the live channel. Opens no connection yet.
     ///
     /// # Errors

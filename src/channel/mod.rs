@@ -8,6 +8,7 @@ mod fit;
 mod hostile;
 mod picture;
 mod post;
+pub mod sample;
 mod slack;
 mod teams;
 mod webhook;

@@ -82,6 +82,10 @@ impl Settings for SlackSettings {
         RATE
     }
 
+    fn leads_to(&self) -> String {
+        self.address.shown()
+    }
+
     fn connect(&self, _: &Name, common: &Common, tools: &Tools) -> Result<Arc<dyn Channel>, String> {
         let tools = Tools { http: self.address.client(&tools.http), ..tools.clone() };
         Ok(Arc::new(Slack { address: self.address.clone(), common: common.clone(), tools }))

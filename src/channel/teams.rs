@@ -61,6 +61,10 @@ impl Settings for TeamsSettings {
         RATE
     }
 
+    fn leads_to(&self) -> String {
+        self.address.shown()
+    }
+
     fn connect(&self, _: &Name, common: &Common, tools: &Tools) -> Result<Arc<dyn Channel>, String> {
         let tools = Tools { http: self.address.client(&tools.http), ..tools.clone() };
         Ok(Arc::new(Teams { address: self.address.clone(), common: common.clone(), tools }))

@@ -159,7 +159,7 @@ const TAIL: &str = "\
 # notices: { notify: [oncall], source_down_after: 15m, channel_down_after: 15m }   # who is told when the watch itself is in trouble
 
 server:
-  listen: 127.0.0.1:8080          # health checks and metrics; 127.0.0.1:0 takes a free port
+  listen: 127.0.0.1:8080          # health checks, metrics, the API; 127.0.0.1:0 takes a free port
   # token: ${JOBRELAY_TOKEN}      # at least 16 characters; required on any other than a loopback address
   # public_url: https://jobrelay.contoso.example
 

@@ -129,6 +129,10 @@ pub struct DeliveryArgs {
     #[arg(long, value_name = "NAME")]
     channel: Option<String>,
 
+    /// Only the one with this number
+    #[arg(long, value_name = "ID")]
+    id: Option<i64>,
+
     /// Only with this outcome: pending, delivered, rolled_up, silenced or dead
     #[arg(long, value_name = "OUTCOME", value_parser = outcome)]
     outcome: Option<String>,
@@ -169,6 +173,7 @@ pub fn jobs(args: &JobArgs, config: &Path) -> ExitCode {
         id: args.id.clone(),
         profile: args.profile.clone(),
         since: args.common.since(),
+        behind: None,
         limit: args.common.limit,
     };
     super::with_listed(config, async |store, config| {
@@ -202,6 +207,7 @@ pub fn alerts(args: &AlertArgs, config: &Path) -> ExitCode {
         source: args.source.clone(),
         job: args.job.clone(),
         since: args.common.since(),
+        behind: None,
         limit: args.common.limit,
     };
     super::with_listed(config, async |store, config| {
@@ -232,9 +238,11 @@ pub fn deliveries(args: &DeliveryArgs, config: &Path) -> ExitCode {
         return retry(*which, config);
     }
     let filter = DeliveryFilter {
+        id: args.id,
         channel: args.channel.clone(),
         outcome: args.outcome.clone(),
         since: args.common.since(),
+        behind: None,
         limit: args.common.limit,
     };
     super::with_listed(config, async |store, config| {

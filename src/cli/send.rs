@@ -1,13 +1,13 @@
 //! `jobrelay send CHANNEL`: one sample alert, so that a person can see a message arrive before anything has failed.
 
-use std::{collections::BTreeMap, path::Path, process::ExitCode, sync::Arc, time::Duration};
+use std::{path::Path, process::ExitCode, sync::Arc};
 
 use crate::{
     app::SystemClock,
-    channel::{Channel, Envelope, Tools, Wording},
+    channel::{Channel, Tools, sample},
     clock::Clock,
     config::Config,
-    domain::{Category, Job, JobType, Name, Notification, NotificationKind, Outcome, RuleFacts, Severity, State},
+    domain::{Job, Name, Notification, Outcome},
     http::Http,
     store::{
         JobFilter, Store,
@@ -54,13 +54,13 @@ async fn send(args: &Args, config: &Config) -> Result<ExitCode, String> {
             let names = || rules.iter().map(|rule| rule.name.as_str()).collect();
             (*rule.ok_or_else(|| unknown("enabled rule", name, names()))?.facts).clone()
         }
-        None => sample_rule(),
+        None => sample::rule(),
     };
     let job = match &args.job {
         Some(id) => stored_job(config, id).await?,
-        None => sample_job(config),
+        None => sample::job(config.sources.first().map(|source| &source.name), SystemClock.now()),
     };
-    let notification = sample(channel.name.clone(), &rule, job);
+    let notification = sample::notification(channel.name.clone(), &rule, job, SystemClock.now());
     let tools = Tools { http: Http::new()?, templates: Arc::clone(&config.templates), public_url: config.server.public_url.clone() };
     let live =
         channel.settings.connect(&channel.name, &channel.common, &tools).map_err(|why| format!("channel {}: {why}", channel.name))?;
@@ -75,11 +75,8 @@ async fn send(args: &Args, config: &Config) -> Result<ExitCode, String> {
 
 /// Sends one message to each recipient of a channel, and prints what was answered.
 pub(super) async fn deliver(name: &Name, channel: &dyn Channel, notification: &Notification) -> Result<ExitCode, String> {
-    let payload = channel.compose(notification, &Wording::Configured, SystemClock.now())?;
     let mut code = ExitCode::SUCCESS;
-    for target in channel.targets() {
-        let envelope = Envelope { key: &notification.key, target: &target, now: SystemClock.now() };
-        let outcome = channel.send(&payload, envelope).await;
+    for (target, outcome) in sample::send(channel, notification, || SystemClock.now()).await? {
         let to = if target.0.is_empty() { name.to_string() } else { format!("{name}, {}", target.0) };
         match &outcome {
             Outcome::Delivered { answer } => print(format_args!("{to}: delivered; it answered: {answer}")),
@@ -98,35 +95,4 @@ async fn stored_job(config: &Config, id: &str) -> Result<Job, String> {
     let filter = JobFilter { id: Some(id.to_owned()), limit: 1, ..JobFilter::default() };
     let rows = store.jobs(filter).await.map_err(|error| error.to_string())?;
     rows.into_iter().next().map(|row| Job::from(row.job)).ok_or_else(|| format!("there is no job `{id}` in the store: see `jobrelay jobs`"))
-}
-
-fn sample_rule() -> RuleFacts {
-    RuleFacts {
-        name: "sample".into(),
-        description: "A test message sent by `jobrelay send`: no scan has failed.".into(),
-        severity: Severity::Info,
-        labels: BTreeMap::new(),
-        template: None,
-    }
-}
-
-fn sample_job(config: &Config) -> Job {
-    let finished = SystemClock.now();
-    Job {
-        source: config.sources.first().map_or_else(|| Name::from("sample"), |source| source.name.clone()),
-        id: "Scan00000000000000000000".into(),
-        kind: Some(JobType::Microsoft365),
-        state: State::Failed,
-        started: finished.checked_sub(Duration::from_secs(12 * 60 + 34)).ok(),
-        finished: Some(finished),
-        profile: "sample scan profile".into(),
-        category: Some(Category::Microsoft365),
-        extension: serde_json::Value::Null,
-    }
-}
-
-fn sample(channel: Name, rule: &RuleFacts, job: Job) -> Notification {
-    // No two samples are the same message, or a receiver that drops repeats would show only the first.
-    let key = format!("msg_sample_{:032x}", rand::random::<u128>());
-    Notification { id: 0, key, channel, ..Notification::sample(NotificationKind::Alert, rule, vec![job], SystemClock.now()) }
 }

@@ -70,9 +70,10 @@ pub fn source(name: &Name, node: &Node, faults: &mut Faults) -> Option<SourceCon
         Some("now") => Some(Duration::ZERO),
         _ => duration(node, LOOK_BACK, faults),
     });
-    let settings = (kind?.read)(&mut fields, faults);
+    let kind = kind?;
+    let settings = (kind.read)(&mut fields, faults);
     fields.finish(faults);
-    Some(SourceConfig { name: name.clone(), settings: settings?, poll_every: poll_every?, start: start? })
+    Some(SourceConfig { name: name.clone(), kind: kind.name, settings: settings?, poll_every: poll_every?, start: start? })
 }
 
 /// Reads one channel. What it refers to is looked up first, so that a fault elsewhere in it hides none there.
@@ -96,6 +97,7 @@ pub fn channel<'a>(at: &'a Node, name: &Name, node: &'a Node, known: &Known<'_>,
     };
     let config = ChannelConfig {
         name: name.clone(),
+        kind: kind.name,
         settings,
         common: Common { template: set?, timeout: timeout? },
         rate,

@@ -14,7 +14,7 @@ pub const FILE: Keys = Keys::new(&[&[
         Form::Mapping(&NOTICES),
         &["{ notify: [oncall], source_down_after: 15m }"],
     ),
-    Key::new("server", "health checks and metrics", Form::Mapping(&SERVER), &["{ listen: 127.0.0.1:8080 }"]),
+    Key::new("server", "health checks, metrics and the API", Form::Mapping(&SERVER), &["{ listen: 127.0.0.1:8080 }"]),
     Key::new("storage", "where jobs and messages are kept", Form::Mapping(&STORAGE), &["{ url: sqlite:jobrelay.db, keep: 90d }"]),
 ]]);
 

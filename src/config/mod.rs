@@ -69,6 +69,8 @@ pub struct Config {
 pub struct SourceConfig {
     /// Its name.
     pub name: Name,
+    /// The word after `kind:`.
+    pub kind: &'static str,
     /// Its kind's own settings.
     pub settings: Box<dyn source::Settings>,
     /// How long from the start of one poll to the start of the next: 5 s to 1 h, 60 s where nothing is said.
@@ -82,6 +84,8 @@ pub struct SourceConfig {
 pub struct ChannelConfig {
     /// Its name.
     pub name: Name,
+    /// The word after `kind:`.
+    pub kind: &'static str,
     /// Its kind's own settings.
     pub settings: Box<dyn channel::Settings>,
     /// Template and timeout.

@@ -10,6 +10,7 @@ mod notification;
 mod outcome;
 mod secret;
 mod severity;
+mod since;
 mod watch;
 
 pub use alert::{Alert, AlertKey, RuleFacts};
@@ -22,4 +23,5 @@ pub use notification::{Delivery, Ending, Notice, Notification, NotificationKind,
 pub use outcome::{Outcome, Refusal};
 pub use secret::Secret;
 pub use severity::Severity;
+pub use since::{Since, Time, since, time};
 pub use watch::Told;

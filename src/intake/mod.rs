@@ -181,7 +181,9 @@ impl Intake {
                 _ => state.look_ups.asked(),
             };
             self.report(state, result);
-            due = next_turn(began, Instant::now(), self.poll_every, asked);
+            let ended = Instant::now();
+            due = next_turn(began, ended, self.poll_every, asked);
+            self.health.polls_next(&self.name, self.clock.now().checked_add(due - ended).unwrap_or(Timestamp::MAX));
         }
     }
 
@@ -243,6 +245,7 @@ impl Intake {
             Err(error) => ("failed", Some(error.to_string())),
         };
         self.metrics.polled(&self.name, outcome);
+        self.health.polled(&self.name, outcome != "failed", trouble.as_deref(), self.clock.now());
         if outcome != "failed" {
             self.metrics.succeeded(&self.name, self.clock.now());
             self.metrics.open_jobs(&self.name, state.open.as_ref().map_or(0, HashMap::len));

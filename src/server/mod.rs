@@ -1,36 +1,54 @@
-//! What the program answers over HTTP: whether it lives, whether it is ready, and its metrics.
+//! What the program answers over HTTP: whether it lives, whether it is ready, its metrics, and the API.
 
+mod channels;
+mod cursor;
+mod endpoints;
+mod guard;
+mod in_use;
+mod lists;
+mod problem;
+mod query;
 mod reload;
+mod retry;
+mod rules;
+mod sample;
+mod sources;
 
 use std::{
     net::SocketAddr,
     sync::{
-        Arc,
+        Arc, PoisonError, RwLock,
         atomic::{AtomicBool, Ordering},
     },
 };
 
 use axum::{
     Json, Router,
-    extract::{Request, State},
-    http::{HeaderMap, StatusCode, header},
-    middleware::{self, Next},
+    extract::State,
+    http::{StatusCode, Uri, header},
+    middleware,
     response::{IntoResponse, Response},
     routing::{get, post},
 };
 use serde_json::{Value, json};
-use sha2::{Digest, Sha256};
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
 use crate::{
+    clock::Clock,
+    document::near,
     domain::Secret,
     health::{Health, Topic, Trouble},
     metrics::{Metrics, TroubleGauge},
-    store::Store,
+    store::{Overviews, Store},
 };
+use problem::{Problem, quoted};
 
+pub use endpoints::{ENDPOINTS, Endpoint};
+pub use in_use::{ChannelInUse, InUse, SourceInUse};
+pub use query::{LIMIT_DEFAULT, LIMIT_MOST};
 pub use reload::{Bell, Outcome};
+pub use sample::Samples;
 
 /// What the answers are made of.
 pub struct Server {
@@ -38,10 +56,20 @@ pub struct Server {
     pub metrics: Arc<Metrics>,
     /// The store.
     pub store: Arc<dyn Store>,
+    /// The same, for what it tells of all it keeps.
+    pub overviews: Arc<dyn Overviews>,
     /// What is the matter with the watch itself.
     pub health: Arc<Health>,
+    /// The clock.
+    pub clock: Arc<dyn Clock>,
     /// Required in `Authorization: Bearer` for all but the health checks, where it is set.
     pub token: Option<Secret>,
+    /// Whether it listens on a loopback address.
+    pub loopback: bool,
+    /// Of the config in use.
+    pub in_use: RwLock<Arc<InUse>>,
+    /// When channels were last sent samples.
+    pub samples: Samples,
     /// Set once the program is stopping.
     pub stopping: AtomicBool,
     /// Rung for a reload; none where there are no files to read anew.
@@ -54,21 +82,51 @@ impl Server {
     /// # Errors
     /// The listener broke.
     pub async fn run(self: Arc<Self>, listener: TcpListener, stop: CancellationToken) -> std::io::Result<()> {
-        let guarded = Router::new().route("/metrics", get(metrics)).route("/api/v1/reload", post(reload::reload));
-        let guarded = guarded.layer(middleware::from_fn_with_state(Arc::clone(&self), authorise));
         let app = Router::new()
             .route("/healthz", get(|| async { Json(json!({ "status": "ok" })) }))
             .route("/readyz", get(ready))
-            .merge(guarded)
-            .fallback(|| async {
-                (
-                    StatusCode::NOT_FOUND,
-                    Json(json!({ "error": "no such page; there are /healthz, /readyz, /metrics and POST /api/v1/reload" })),
-                )
-            })
-            .with_state(self);
+            .route("/metrics", get(metrics))
+            .route(endpoints::SOURCES.path, get(sources::sources))
+            .route(endpoints::RULES.path, get(rules::rules))
+            .route(endpoints::CHANNELS.path, get(channels::channels))
+            .route(endpoints::JOBS.path, get(lists::jobs))
+            .route(endpoints::ALERTS.path, get(lists::alerts))
+            .route(endpoints::DELIVERIES.path, get(lists::deliveries))
+            .route(endpoints::RETRY.path, post(retry::retry))
+            .route(endpoints::TEST.path, post(sample::test))
+            .route(endpoints::RELOAD.path, post(reload::reload))
+            .fallback(nowhere)
+            .with_state(Arc::clone(&self));
+        // Around the whole, not around each path: only there is it known which methods a path takes.
+        let app = Router::new().fallback_service(app).layer(middleware::from_fn_with_state(self, guard::guard));
         axum::serve(listener, app).with_graceful_shutdown(async move { stop.cancelled().await }).await
     }
+}
+
+impl Server {
+    /// What is in use now.
+    fn in_use(&self) -> Arc<InUse> {
+        Arc::clone(&self.in_use.read().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// Another config has taken effect.
+    pub fn uses(&self, in_use: Arc<InUse>) {
+        *self.in_use.write().unwrap_or_else(PoisonError::into_inner) = in_use;
+    }
+
+    /// Nothing is begun any more once the program is stopping.
+    fn is_serving(&self) -> Result<(), Problem> {
+        if self.stopping.load(Ordering::Relaxed) { Err(Problem::new(StatusCode::SERVICE_UNAVAILABLE, "stopping")) } else { Ok(()) }
+    }
+}
+
+async fn nowhere(uri: Uri) -> Problem {
+    let paths = || ["/healthz", "/readyz", "/metrics"].into_iter().chain(ENDPOINTS.iter().map(|endpoint| endpoint.path));
+    let hint = match near(uri.path(), paths()) {
+        Some(near) => format!("did you mean {near}?"),
+        None => format!("there are {}", paths().collect::<Vec<_>>().join(", ")),
+    };
+    Problem::new(StatusCode::NOT_FOUND, format!("there is no {}; {hint}", quoted(uri.path())))
 }
 
 /// Binds the address.
@@ -123,17 +181,4 @@ fn troubles(health: &Health) -> Vec<TroubleGauge> {
         lasts: trouble.is_some(),
     };
     health.known().into_iter().map(gauge).collect()
-}
-
-async fn authorise(State(server): State<Arc<Server>>, headers: HeaderMap, request: Request, next: Next) -> Response {
-    let Some(token) = &server.token else { return next.run(request).await };
-    let given = headers.get(header::AUTHORIZATION).and_then(|value| value.to_str().ok()).and_then(|value| value.strip_prefix("Bearer "));
-    // Digests are compared, so that the time taken tells nothing of the token.
-    let right = given.is_some_and(|given| Sha256::digest(given) == Sha256::digest(token.expose()));
-    if right {
-        next.run(request).await
-    } else {
-        let body = Json(json!({ "error": "send the configured `server.token` as `Authorization: Bearer …`" }));
-        (StatusCode::UNAUTHORIZED, [(header::WWW_AUTHENTICATE, "Bearer")], body).into_response()
-    }
 }

@@ -4,14 +4,14 @@ use std::sync::{Arc, Mutex, PoisonError, atomic::Ordering};
 
 use axum::{
     Json,
-    extract::State,
-    http::{HeaderMap, StatusCode, header},
+    extract::{RawQuery, State},
+    http::StatusCode,
     response::{IntoResponse, Response},
 };
 use serde_json::{Value, json};
 use tokio::sync::{Notify, oneshot};
 
-use super::Server;
+use super::{Server, endpoints::RELOAD, query::Query};
 
 /// What came of a reload.
 #[derive(Debug, Clone, PartialEq)]
@@ -73,18 +73,12 @@ impl Bell {
     }
 }
 
-/// Whether a browser sent this for a page of its own: one of any site may post to a loopback address, and knows no token.
-fn from_a_page(headers: &HeaderMap) -> bool {
-    let site = headers.get("sec-fetch-site").is_some_and(|site| site != "none");
-    site || headers.contains_key(header::ORIGIN)
-}
-
 /// Reads the config anew, and answers once it is in use or refused.
-pub async fn reload(State(server): State<Arc<Server>>, headers: HeaderMap) -> Response {
-    let error = |status: StatusCode, why: &str| (status, Json(json!({ "reloaded": false, "error": why }))).into_response();
-    if server.token.is_none() && from_a_page(&headers) {
-        return error(StatusCode::FORBIDDEN, "a web page may not do this: set `server.token`, and send it as `Authorization: Bearer …`");
+pub async fn reload(State(server): State<Arc<Server>>, RawQuery(raw): RawQuery) -> Response {
+    if let Err(problem) = Query::read(raw.as_deref(), &RELOAD) {
+        return problem.into_response();
     }
+    let error = |status: StatusCode, why: &str| (status, Json(json!({ "reloaded": false, "error": why }))).into_response();
     let stopping = || error(StatusCode::SERVICE_UNAVAILABLE, "stopping");
     let Some(bell) = &server.bell else { return error(StatusCode::NOT_IMPLEMENTED, "there are no config files to read anew") };
     if server.stopping.load(Ordering::Relaxed) {
@@ -116,14 +110,5 @@ mod tests {
         assert_eq!((&first, &second), (&outcome, &outcome));
         let (left, ()) = tokio::join!(bell.answered(), async { bell.close() });
         assert_eq!((left, bell.answered().await), (Outcome::Stopping, Outcome::Stopping));
-    }
-
-    #[test]
-    fn a_page_is_told_from_a_program() {
-        let from = |pairs: &[(&'static str, &str)]| {
-            from_a_page(&pairs.iter().map(|(name, value)| (name.parse().unwrap(), value.parse().unwrap())).collect())
-        };
-        assert!(!from(&[]) && !from(&[("content-type", "application/json"), ("sec-fetch-site", "none")]));
-        assert!(from(&[("origin", "https://evil.example")]) && from(&[("origin", "null")]) && from(&[("sec-fetch-site", "cross-site")]));
     }
 }

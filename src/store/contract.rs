@@ -6,7 +6,7 @@ use async_trait::async_trait;
 use jiff::Timestamp;
 
 use super::{AlertFilter, AlertRow, Backlogs, DeliveryFilter, DigestStore, JobFilter, JobRow, LaterQuery, PastQuery, Unjudged};
-use crate::domain::{Delivery, Ending, Job, Name, Notice, Notification, RuleFacts, State, TargetEnd};
+use crate::domain::{Delivery, Ending, Job, Name, Notice, Notification, RuleFacts, State, TargetEnd, format_duration};
 
 /// Why the store did not do as asked. Nothing of the request is on disk then.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -21,6 +21,9 @@ pub enum StoreError {
     /// Anything else the database says.
     #[error("the store failed: {0}")]
     Failed(String),
+    /// What was asked for was not found within this time, and is not looked for any longer.
+    #[error("the store did not find it within {}", format_duration(*.0))]
+    TooSlow(Duration),
     /// The store is closing.
     #[error("the store is closed")]
     Closed,

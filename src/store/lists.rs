@@ -20,8 +20,21 @@ pub struct JobFilter {
     pub profile: Option<String>,
     /// Only those that started (or, without a start, were first seen) at or after this instant.
     pub since: Option<Timestamp>,
+    /// Only those that come behind this place in the list.
+    pub behind: Option<JobPlace>,
     /// At most this many.
     pub limit: u32,
+}
+
+/// A job's place in the list of jobs.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct JobPlace {
+    /// [`JobRow::place`].
+    pub at: Timestamp,
+    /// The job's source.
+    pub source: String,
+    /// Its id.
+    pub id: String,
 }
 
 /// One line of the list of jobs.
@@ -32,6 +45,9 @@ pub struct JobRow {
     pub job: JobView,
     /// Which run it is in.
     pub run: u32,
+    /// What the list is ordered by: the start or, without one, when it was first seen.
+    #[serde(skip)]
+    pub place: Timestamp,
 }
 
 /// Which alerts to list, newest first.
@@ -45,6 +61,8 @@ pub struct AlertFilter {
     pub job: Option<String>,
     /// Only those made at or after this instant.
     pub since: Option<Timestamp>,
+    /// Only those with a smaller number.
+    pub behind: Option<i64>,
     /// At most this many.
     pub limit: u32,
 }
@@ -52,12 +70,16 @@ pub struct AlertFilter {
 /// Which deliveries to list, newest first.
 #[derive(Debug, Clone, Default)]
 pub struct DeliveryFilter {
+    /// Only this one.
+    pub id: Option<i64>,
     /// Only this channel's.
     pub channel: Option<String>,
     /// `pending` or an ending's name.
     pub outcome: Option<String>,
     /// Only those made at or after this instant.
     pub since: Option<Timestamp>,
+    /// Only those with a smaller number.
+    pub behind: Option<i64>,
     /// At most this many.
     pub limit: u32,
 }

@@ -7,6 +7,7 @@ mod backlog;
 mod contract;
 mod digests;
 mod lists;
+mod overview;
 mod past;
 pub mod sqlite;
 mod story;
@@ -19,7 +20,8 @@ pub use contract::{
     Settlement, SourceRecord, Store, StoreError, Tally, Verdict,
 };
 pub use digests::{DigestEnd, DigestState, DigestStore, EachEnded, Ended, HistoryAsk, PollStretch, Polls, Standing};
-pub use lists::{AlertFilter, AlertRow, DeliveryFilter, JobFilter, JobRow};
+pub use lists::{AlertFilter, AlertRow, DeliveryFilter, JobFilter, JobPlace, JobRow};
+pub use overview::{Overview, Overviews};
 pub use past::{LaterQuery, Moment, PastQuery, Unjudged};
 pub use story::{Message, Raised, Sought, Stage, Stories, Story, Way};
 pub use tellings::Tellings;

@@ -174,17 +174,33 @@ impl World {
     /// The service's pages, asked for with the right token, a wrong one and none.
     async fn pages(&mut self, address: &str) {
         let client = reqwest::Client::new();
-        for page in ["/healthz", "/readyz", "/metrics", "/canary"] {
+        let lists = ["sources", "rules", "channels", "jobs", "alerts", "deliveries"].map(|list| format!("/api/v1/{list}"));
+        let pages = ["/healthz", "/readyz", "/metrics", "/canary", "/api/v1/jobs?canary=canary"].into_iter();
+        for page in pages.chain(lists.iter().map(String::as_str)) {
             for token in ["canary-server-token", "wrong", ""] {
                 let request = client.get(format!("http://{address}{page}"));
                 let response = if token.is_empty() { request } else { request.bearer_auth(token) }.send().await.unwrap();
                 let (status, headers) = (response.status(), format!("{:?}", response.headers()));
-                if page == "/metrics" {
+                if page == "/metrics" || lists.iter().any(|list| list == page) {
                     assert_eq!(status == 200, token == "canary-server-token", "{status} with the token {token:?}");
                 }
                 let body = response.text().await.unwrap();
                 self.said.0.push((format!("{page}, {status}"), format!("{headers}\n{body}").into_bytes()));
             }
+        }
+    }
+
+    /// What the API says of a sample to each channel, and of a delivery sent again.
+    async fn acts(&mut self, address: &str, channels: &[&str]) {
+        let client = reqwest::Client::new();
+        let samples = channels.iter().map(|channel| format!("/api/v1/channels/{channel}/test"));
+        for path in samples.chain(["/api/v1/deliveries/1/retry".to_owned(), "/api/v1/reload".to_owned()]) {
+            let request = client.post(format!("http://{address}{path}")).bearer_auth("canary-server-token");
+            let response = request.send().await.unwrap();
+            let (status, headers) = (response.status(), format!("{:?}", response.headers()));
+            assert!(status != 401 && status != 404, "{path}: {status}");
+            let body = response.text().await.unwrap();
+            self.said.0.push((format!("{path}, {status}"), format!("{headers}\n{body}").into_bytes()));
         }
     }
 
@@ -319,6 +335,7 @@ async fn life(world: &mut World, around: &Around, turn: usize, format: &str) {
         tokio::time::sleep(std::time::Duration::from_millis(200)).await;
     }
     world.pages(&address).await;
+    world.acts(&address, &open).await;
     for format in ["table", "json"] {
         for list in ["jobs", "alerts", "deliveries"] {
             world.run(&[list, "--format", format]);

@@ -199,6 +199,11 @@ impl Settings for Email {
         }
     }
 
+    fn leads_to(&self) -> String {
+        let to: Vec<&str> = self.to.iter().map(|recipient| recipient.target.0.as_str()).collect();
+        format!("{} by way of {}", to.join(", "), self.server)
+    }
+
     fn connect(&self, name: &Name, common: &Common, tools: &Tools) -> Result<Arc<dyn Channel>, String> {
         let tls = if self.private_roots.is_empty() { tools.http.tls() } else { Arc::new(tls_config_with(&self.private_roots)?) };
         Ok(Arc::new(Mail {

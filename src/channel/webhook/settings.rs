@@ -111,6 +111,10 @@ impl Settings for Read {
         RATE
     }
 
+    fn leads_to(&self) -> String {
+        self.0.address.shown()
+    }
+
     fn connect(&self, _: &Name, common: &Common, tools: &Tools) -> Result<Arc<dyn Channel>, String> {
         let tools = Tools { http: self.0.address.client(&tools.http), ..tools.clone() };
         Ok(Arc::new(Webhook { settings: Arc::clone(&self.0), common: common.clone(), tools }))

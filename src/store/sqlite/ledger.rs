@@ -71,7 +71,7 @@ impl Ledger {
     /// # Errors
     /// The file can't be read or written.
     pub fn open(path: &Path) -> std::io::Result<Self> {
-        let mut file = super::own().create(true).read(true).write(true).open(path)?;
+        let mut file = super::file::own().create(true).read(true).write(true).open(path)?;
         let mut text = String::new();
         // A line cut short by the death of the process was of a message that counts as still in flight.
         let _ = Read::by_ref(&mut file).take(READ_MOST).read_to_string(&mut text);

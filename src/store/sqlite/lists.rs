@@ -10,7 +10,7 @@ use super::{
     outbox::{facts_of, snapshot_of},
 };
 use crate::{
-    domain::{Delivery, Ending, Job, JobView, Name},
+    domain::{Delivery, Ending, Job, JobView, Name, State},
     store::{AlertFilter, AlertRow, DeliveryFilter, JobFilter, JobRow, Tally},
 };
 
@@ -30,23 +30,63 @@ impl Conditions {
         }
     }
 
+    /// Adds a condition on several values.
+    fn add_all(&mut self, test: &str, values: Vec<Box<dyn ToSql>>) {
+        let mut numbered = String::new();
+        for (part, value) in test.split_inclusive('?').zip(values.into_iter().map(Some).chain(std::iter::repeat_with(|| None))) {
+            numbered.push_str(part);
+            if let Some(value) = value {
+                self.values.push(value);
+                numbered.push_str(&self.values.len().to_string());
+            }
+        }
+        self.text.push(numbered);
+    }
+
     fn sql(&self) -> String {
         if self.text.is_empty() { String::new() } else { format!("WHERE {}", self.text.join(" AND ")) }
     }
 }
 
+/// The place of a job in the list, which the indexes on it have in order.
+const PLACE: &str = "coalesce(started, first_seen)";
+
+/// Every source that has jobs, found by stepping from one to the next: so that a job is found by its key, and not by reading all there are.
+const SOURCES: &str = "WITH RECURSIVE s(name) AS (SELECT min(source) FROM job
+    UNION ALL SELECT (SELECT min(source) FROM job WHERE source > s.name) FROM s WHERE s.name IS NOT NULL) SELECT name FROM s";
+
 pub fn jobs(db: &Connection, filter: &JobFilter) -> rusqlite::Result<Vec<JobRow>> {
     let mut conditions = Conditions::default();
-    conditions.add("source = ?", filter.source.clone());
-    conditions.add("state = ?", filter.state.map(crate::domain::State::code));
+    let odd = filter.state.is_some_and(|state| state != State::Finished);
+    // Of two indexes that have the list's order, the one with fewer jobs: the plus keeps the planner from the other.
+    conditions.add(if odd { "+source = ?" } else { "source = ?" }, filter.source.clone());
+    conditions.add("state = ?", filter.state.map(State::code));
+    if odd {
+        // What `job_odd` holds, in its own words.
+        conditions.text.push("state <> 2".to_owned());
+    }
     conditions.add("id = ?", filter.id.clone());
+    if filter.id.is_some() && filter.source.is_none() {
+        conditions.text.push(format!("source IN ({SOURCES})"));
+    }
     conditions.add("instr(lower(profile), lower(?)) > 0", filter.profile.clone());
-    conditions.add("coalesce(started, first_seen) >= ?", filter.since.map(micros));
-    let sql =
-        format!("SELECT {JOB_COLUMNS} FROM job {} ORDER BY coalesce(started, first_seen) DESC LIMIT {}", conditions.sql(), filter.limit);
+    conditions.add(&format!("{PLACE} >= ?"), filter.since.map(micros));
+    if let Some(behind) = &filter.behind {
+        // Said twice: by the first, the index is entered at the right place.
+        conditions.add(&format!("{PLACE} <= ?"), Some(micros(behind.at)));
+        let place: Vec<Box<dyn ToSql>> = vec![Box::new(micros(behind.at)), Box::new(behind.source.clone()), Box::new(behind.id.clone())];
+        conditions.add_all(&format!("({PLACE}, source, id) < (?, ?, ?)"), place);
+    }
+    let sql = format!(
+        "SELECT {JOB_COLUMNS}, {PLACE} FROM job {} ORDER BY {PLACE} DESC, source DESC, id DESC LIMIT {}",
+        conditions.sql(),
+        filter.limit
+    );
     db.prepare(&sql)?
-        .query_map(params_from_iter(&conditions.values), job_of)?
-        .map(|row| row.map(|(job, run)| JobRow { job: JobView::from(&job), run }))
+        .query_map(params_from_iter(&conditions.values), |row| {
+            let (job, run) = job_of(row)?;
+            Ok(JobRow { job: JobView::from(&job), run, place: time(row.get(10)?) })
+        })?
         .collect()
 }
 
@@ -65,9 +105,11 @@ pub fn history(db: &Connection, since: Timestamp, after: Option<&(Name, String, 
 pub fn alerts(db: &Connection, filter: &AlertFilter) -> rusqlite::Result<Vec<AlertRow>> {
     let mut conditions = Conditions::default();
     conditions.add("a.rule = ?", filter.rule.clone());
-    conditions.add("a.source = ?", filter.source.clone());
+    // Of a job there are few, and an index finds them; of a source there may be all of them, which are better read in order.
+    conditions.add(if filter.job.is_some() { "a.source = ?" } else { "+a.source = ?" }, filter.source.clone());
     conditions.add("a.job_id = ?", filter.job.clone());
     conditions.add("a.created >= ?", filter.since.map(micros));
+    conditions.add("a.id < ?", filter.behind);
     let sql = format!(
         "SELECT a.id, a.rule, f.facts, a.created, a.run, a.job, a.rules_version FROM alert a JOIN rule_facts f ON f.id = a.facts {}
          ORDER BY a.id DESC LIMIT {}",
@@ -103,14 +145,24 @@ fn outcome_of(state: &str) -> &str {
     }
 }
 
+/// What has not ended, found by the indexes on it: few rows among many, as a rule.
+const PENDING: &str = "n.id IN (SELECT id FROM notification WHERE state = 'pending'
+    UNION ALL SELECT id FROM notification WHERE state = 'held' UNION ALL SELECT id FROM notification WHERE state = 'gathering'
+    UNION ALL SELECT m.id FROM notification p JOIN notification m ON m.folded_into = p.id
+        WHERE p.state = 'pending' AND m.folded_into IS NOT NULL AND m.state = 'folded')";
+
 pub fn deliveries(db: &Connection, filter: &DeliveryFilter) -> rusqlite::Result<Vec<Delivery>> {
     let mut conditions = Conditions::default();
     conditions.add("n.channel = ?", filter.channel.clone());
     match filter.outcome.as_deref() {
-        Some("pending") => conditions.add("n.state IN ('pending', 'gathering', 'held', 'folded') AND ?", Some(true)),
+        Some("pending") => conditions.text.push(PENDING.to_owned()),
+        // As a text of the statement, so that the index on dead letters serves.
+        Some("dead") => conditions.text.push("n.state = 'dead'".to_owned()),
         other => conditions.add("n.state = ?", other.map(str::to_owned)),
     }
     conditions.add("n.created >= ?", filter.since.map(micros));
+    conditions.add("n.id = ?", filter.id);
+    conditions.add("n.id < ?", filter.behind);
     let sql = format!(
         "SELECT n.id, n.key, n.channel, n.kind, n.state, n.rule, n.attempts, n.created, max(n.due, coalesce(l.due, n.due)), n.ended,
              n.answer, n.folded_into, a.job_id,
@@ -176,4 +228,84 @@ pub fn tally(db: &Connection) -> rusqlite::Result<Tally> {
         }
     }
     Ok(tally)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::{
+        Arc,
+        atomic::{AtomicU32, Ordering},
+    };
+
+    use super::*;
+    use crate::store::{
+        JobPlace,
+        sqlite::{Access, Sqlite, file},
+    };
+
+    const JOBS: i64 = 20_000;
+    /// So many steps of the database's machine count as one.
+    const STEPS: i32 = 1_000;
+
+    /// A store with many jobs of two sources, an alert of every tenth, and a notification of each alert.
+    fn filled(folder: &tempfile::TempDir) -> Connection {
+        let path = folder.path().join("jobrelay.db");
+        drop(Sqlite::open(&path, Access::Service).unwrap());
+        let db = file::connect(&path, true).unwrap();
+        db.execute_batch(&format!(
+            "BEGIN;
+             INSERT INTO source (name, cut, baseline) VALUES ('big', 0, 1), ('small', 0, 1);
+             INSERT INTO rule_facts VALUES (1, '{{}}');
+             WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < {JOBS})
+             INSERT INTO job (source, id, run, state, started, profile, ended, first_seen)
+                 SELECT iif(i % 100, 'big', 'small'), 'Scan' || i, 1, iif(i % 5000, 2, 10), i * 1000000, 'p', 1, 0 FROM n;
+             INSERT INTO alert (id, rule, source, job_id, run, facts, job, created, held)
+                 SELECT row_number() OVER (ORDER BY started), iif(started % 7000000, 'often', 'seldom'), source, id, 1, 1, '{{}}', started, 0
+                 FROM job WHERE started % 10000000 = 0;
+             INSERT INTO notification (key, channel, kind, rule, facts, alert, state, created, due)
+                 SELECT 'k' || id, 'c', 'alert', rule, 1, id, CASE WHEN id < 3 THEN 'pending' WHEN id < 5 THEN 'dead' ELSE 'delivered' END, created, 0
+                 FROM alert;
+             COMMIT;"
+        ))
+        .unwrap();
+        db
+    }
+
+    /// Whatever is filtered and however far behind the beginning: a list that reads all there is would pass the bound many times over.
+    #[test]
+    fn a_page_costs_what_it_shows_and_not_what_there_is() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut db = filled(&folder);
+        let steps = Arc::new(AtomicU32::new(0));
+        let count = Arc::clone(&steps);
+        db.progress_handler(STEPS, Some(move || count.fetch_add(1, Ordering::Relaxed) == u32::MAX)).unwrap();
+        let behind = || JobPlace { at: time(JOBS / 2 * 1_000_000), source: "big".into(), id: "Scan10000".into() };
+        let all = || JobFilter { limit: 20, ..JobFilter::default() };
+        let source = |name: &str| Some(name.to_owned());
+        for (what, rows, filter) in [
+            ("all", 20, all()),
+            ("behind the half", 20, JobFilter { behind: Some(behind()), ..all() }),
+            ("a source's", 20, JobFilter { source: source("small"), behind: Some(behind()), ..all() }),
+            ("an unknown source's", 0, JobFilter { source: source("none"), ..all() }),
+            ("a rare state's", 4, JobFilter { state: Some(State::Stopped), ..all() }),
+            ("a state's that there is not", 0, JobFilter { state: Some(State::Running), source: source("big"), ..all() }),
+            ("one", 1, JobFilter { id: source("Scan7"), ..all() }),
+        ] {
+            steps.store(0, Ordering::Relaxed);
+            assert_eq!(jobs(&db, &filter).unwrap().len(), rows, "{what}");
+            assert!(steps.load(Ordering::Relaxed) < 10, "jobs, {what}: {} thousand steps", steps.load(Ordering::Relaxed));
+        }
+        let few = || AlertFilter { limit: 20, ..AlertFilter::default() };
+        for filter in [few(), AlertFilter { behind: Some(900), ..few() }, AlertFilter { rule: source("seldom"), ..few() }] {
+            steps.store(0, Ordering::Relaxed);
+            assert_eq!(alerts(&db, &filter).unwrap().len(), 20);
+            assert!(steps.load(Ordering::Relaxed) < 10, "{filter:?}: {} thousand steps", steps.load(Ordering::Relaxed));
+        }
+        for (outcome, rows) in [("pending", 2), ("dead", 2), ("delivered", 20)] {
+            steps.store(0, Ordering::Relaxed);
+            let filter = DeliveryFilter { outcome: source(outcome), limit: 20, ..DeliveryFilter::default() };
+            assert_eq!(deliveries(&db, &filter).unwrap().len(), rows, "{outcome}");
+            assert!(steps.load(Ordering::Relaxed) < 10, "{outcome}: {} thousand steps", steps.load(Ordering::Relaxed));
+        }
+    }
 }

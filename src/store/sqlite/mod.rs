@@ -4,6 +4,7 @@ mod backlog;
 mod days;
 mod digests;
 mod fate;
+mod file;
 mod folding;
 mod inspection;
 mod intake;
@@ -12,6 +13,7 @@ mod ledger;
 mod line;
 mod lists;
 mod outbox;
+mod overview;
 mod past;
 mod readers;
 mod runs;
@@ -23,8 +25,7 @@ mod worker;
 
 use std::{
     collections::BTreeMap,
-    fs::{File, OpenOptions},
-    os::unix::fs::OpenOptionsExt,
+    fs::File,
     path::{Path, PathBuf},
     sync::Arc,
     time::Duration,
@@ -32,7 +33,7 @@ use std::{
 
 use async_trait::async_trait;
 use jiff::Timestamp;
-use rusqlite::{Connection, ErrorCode, OpenFlags, config::DbConfig};
+use rusqlite::ErrorCode;
 
 use super::{
     AlertFilter, AlertRow, Claim, DeliveryFilter, Gathering, GaveUp, Intake, JobFilter, JobRow, Known, LaterQuery, Line, OldJob, OpenJob,
@@ -40,6 +41,7 @@ use super::{
 };
 use crate::domain::{Delivery, Job, Name, Notice};
 use fate::{Fate, Place, RESTORE};
+use file::{beside, connect, lock, make};
 use inspection::Inspection;
 use ledger::{Ledger, Recorded};
 use readers::Readers;
@@ -48,10 +50,9 @@ use worker::{Survives, Writer};
 
 /// Threads that read: one may be busy with a long list while another serves the loops.
 const READERS: usize = 2;
-/// How long a statement waits for another program (a backup, `deliveries retry`) to let go of the file.
-const BUSY: Duration = Duration::from_secs(10);
-/// Who may read a file that is made: its owner alone. Names of scans and of people are no one else's business.
-const MODE: u32 = 0o600;
+/// How long a service looks for one list or sum: whoever asks over the network must not hold up whoever asks after him. A
+/// command, whose reader waits at a terminal, takes its time.
+pub const LOOK_WITHIN: Duration = Duration::from_secs(5);
 
 /// Why the file could not be opened.
 #[derive(Debug, thiserror::Error)]
@@ -94,6 +95,8 @@ pub struct Sqlite {
     // Dropped in this order: the writer's last commit comes before the lock is let go.
     writer: Writer,
     readers: Readers,
+    /// For lists and sums, so that no long one is in the loops' way.
+    lookers: Readers,
     _inspection: Option<Inspection>,
     fate: Fate,
     /// What was accepted and is not yet in the tables; only a service sends.
@@ -151,7 +154,9 @@ impl Sqlite {
             Access::Service | Access::Beside => None,
         };
         let readers = (0..READERS).map(|_| connect(path, false)).collect::<Result<Vec<_>, _>>().map_err(database)?;
-        let readers = Readers::start(readers, fate.clone()).map_err(started)?;
+        let readers = Readers::start(readers, fate.clone(), None).map_err(started)?;
+        let within = (access == Access::Service).then_some(LOOK_WITHIN);
+        let lookers = Readers::start(vec![connect(path, false).map_err(database)?], fate.clone(), within).map_err(started)?;
         let place = Place::of(path).map_err(started)?;
         let ledger = match access {
             Access::Service => Some(Arc::new(Ledger::open(&beside(path, "-sent")).map_err(started)?)),
@@ -159,7 +164,16 @@ impl Sqlite {
         };
         let writer = Writer::start(connection, place, fate.clone(), ledger.clone()).map_err(started)?;
         writer.enter(Recorded::First);
-        Ok(Self { writer, readers, _inspection: inspection, fate, ledger, _lock: lock, holder: format!("{:016x}", rand::random::<u64>()) })
+        Ok(Self {
+            writer,
+            readers,
+            lookers,
+            _inspection: inspection,
+            fate,
+            ledger,
+            _lock: lock,
+            holder: format!("{:016x}", rand::random::<u64>()),
+        })
     }
 
     /// Waits until what was accepted so far is in the tables, so that whoever reads them finds what he has been told. A store
@@ -169,57 +183,6 @@ impl Sqlite {
             let _ = self.writer.write(Survives::ProcessDeath, |_| Ok(())).await;
         }
     }
-}
-
-/// A file that belongs to the store's.
-fn beside(path: &Path, ending: &str) -> PathBuf {
-    let mut name = path.as_os_str().to_owned();
-    name.push(ending);
-    PathBuf::from(name)
-}
-
-/// Takes the lock that marks the file as served. It lies beside the file and goes with the process, however that ends.
-fn lock(path: &Path) -> Result<File, OpenError> {
-    let failed = |why: std::io::Error| OpenError::Failed { path: path.to_owned(), why: why.to_string() };
-    let file = own().create(true).write(true).open(beside(path, ".lock")).map_err(failed)?;
-    match file.try_lock() {
-        Ok(()) => Ok(file),
-        Err(std::fs::TryLockError::WouldBlock) => Err(OpenError::InUse(path.to_owned())),
-        Err(std::fs::TryLockError::Error(error)) => Err(failed(error)),
-    }
-}
-
-/// How a file of the store is opened: where it is made, for its owner alone.
-fn own() -> OpenOptions {
-    let mut options = File::options();
-    options.mode(MODE);
-    options
-}
-
-/// Makes the file where it is missing: the database would make it for everyone to read, and gives its log and its index the
-/// mode of the file. The mode of one that is there is its owner's choice.
-fn make(path: &Path) -> std::io::Result<()> {
-    match own().create_new(true).write(true).open(path) {
-        Err(error) if error.kind() != std::io::ErrorKind::AlreadyExists => Err(error),
-        Ok(_) | Err(_) => Ok(()),
-    }
-}
-
-fn connect(path: &Path, writes: bool) -> rusqlite::Result<Connection> {
-    let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_CREATE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
-    let connection = Connection::open_with_flags(path, flags)?;
-    connection.busy_timeout(BUSY)?;
-    connection.set_prepared_statement_cache_capacity(64);
-    // Else a statement with a bound LIMIT is planned anew each time it is run, which takes longer than to run it.
-    connection.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG, true)?;
-    connection.execute_batch(
-        "PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA foreign_keys = OFF; PRAGMA temp_store = MEMORY;
-         PRAGMA cache_size = -8192; PRAGMA wal_autocheckpoint = 0; PRAGMA journal_size_limit = 33554432;",
-    )?;
-    if !writes {
-        connection.execute_batch("PRAGMA query_only = ON")?;
-    }
-    Ok(connection)
 }
 
 #[async_trait]
@@ -370,17 +333,17 @@ impl Store for Sqlite {
     }
 
     async fn jobs(&self, filter: JobFilter) -> Result<Vec<JobRow>, StoreError> {
-        self.readers.read(move |db| lists::jobs(db, &filter)).await
+        self.lookers.read(move |db| lists::jobs(db, &filter)).await
     }
 
     async fn alerts(&self, filter: AlertFilter) -> Result<Vec<AlertRow>, StoreError> {
         self.entered().await;
-        self.readers.read(move |db| lists::alerts(db, &filter)).await
+        self.lookers.read(move |db| lists::alerts(db, &filter)).await
     }
 
     async fn deliveries(&self, filter: DeliveryFilter) -> Result<Vec<Delivery>, StoreError> {
         self.entered().await;
-        self.readers.read(move |db| lists::deliveries(db, &filter)).await
+        self.lookers.read(move |db| lists::deliveries(db, &filter)).await
     }
 
     async fn tally(&self) -> Result<Tally, StoreError> {

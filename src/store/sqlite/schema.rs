@@ -16,6 +16,7 @@ const STEPS: &[&str] = &[
     include_str!("007_place.sql"),
     include_str!("008_runs.sql"),
     include_str!("009_pruning.sql"),
+    include_str!("010_lists.sql"),
 ];
 
 /// What can be wrong with a file's version.
