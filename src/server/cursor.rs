@@ -30,6 +30,12 @@ pub struct Cursor<K> {
     pub key: K,
 }
 
+/// As much of a cursor as tells whose it is.
+#[derive(Deserialize)]
+struct Whose {
+    list: String,
+}
+
 /// Writes a cursor.
 pub fn seal<K: Serialize>(cursor: &Cursor<K>) -> String {
     // Texts and numbers: these can always be written.
@@ -49,10 +55,6 @@ pub fn open<K: DeserializeOwned>(text: &str, list: &str) -> Result<Cursor<K>, Pr
     let (checked, inside) = bytes.split_at_checked(CHECK).ok_or_else(none)?;
     if checked != check(inside) {
         return Err(none());
-    }
-    #[derive(Deserialize)]
-    struct Whose {
-        list: String,
     }
     let Whose { list: of } = serde_json::from_slice(inside).map_err(|_| none())?;
     if of != list {

@@ -49,19 +49,19 @@ pub struct Answered {
     channel: Name,
     /// Whether every recipient accepted it.
     delivered: bool,
-    answers: Vec<Answer>,
+    answers: Vec<Recipient>,
 }
 
-/// What one recipient answered.
+/// One recipient, and what it answered.
 #[derive(Debug, Serialize)]
-struct Answer {
+struct Recipient {
     /// A mail's address; none for the other kinds, which have one recipient.
     to: Option<String>,
     outcome: &'static str,
     answer: String,
 }
 
-impl From<(Target, Outcome)> for Answer {
+impl From<(Target, Outcome)> for Recipient {
     fn from((target, outcome): (Target, Outcome)) -> Self {
         let to = Some(target.0).filter(|to| !to.is_empty());
         Self { to, outcome: outcome.word(), answer: outcome.answer().to_owned() }
@@ -97,7 +97,7 @@ pub async fn test(State(server): State<Arc<Server>>, Path(name): Path<String>, R
     let outcomes = sent.map_err(|why| Problem::new(StatusCode::UNPROCESSABLE_ENTITY, why))?;
     let delivered = outcomes.iter().all(|(_, outcome)| matches!(outcome, Outcome::Delivered { .. }));
     tracing::info!(channel = %channel.name, delivered, "a sample was sent: asked for by the API");
-    Ok(Json(Answered { channel: channel.name.clone(), delivered, answers: outcomes.into_iter().map(Answer::from).collect() }))
+    Ok(Json(Answered { channel: channel.name.clone(), delivered, answers: outcomes.into_iter().map(Recipient::from).collect() }))
 }
 
 async fn stored(server: &Server, id: &str) -> Result<Job, Problem> {
