@@ -6,8 +6,11 @@ use super::World;
 
 const TOKEN: &str = "canary-server-token";
 
+/// Names and values.
+type Headers<'h> = &'h [(&'h str, &'h str)];
+
 /// The status and the words of an answer to a request with these headers, and a body.
-async fn send(service: &Service, method: &str, path: &str, headers: &[(&str, &str)], body: &str) -> (u16, String) {
+async fn send(service: &Service, method: &str, path: &str, headers: Headers<'_>, body: &str) -> (u16, String) {
     let mut request = reqwest::Client::new().request(method.parse().unwrap(), format!("http://{}{path}", service.address));
     for (name, value) in headers {
         request = request.header(*name, *value);
@@ -27,7 +30,7 @@ async fn no_web_page_can_read_or_do_anything_on_a_loopback_address() {
     let service = world.start(1).await;
     let own = format!("http://{}", service.address);
     let json = ("content-type", "application/json");
-    let table: &[(&str, &str, &[(&str, &str)], u16)] = &[
+    let table: &[(&str, &str, Headers<'_>, u16)] = &[
         ("GET", "/api/v1/jobs", &[], 200),
         ("GET", "/api/v1/jobs", &[("host", "localhost:1234")], 200),
         ("GET", "/api/v1/jobs", &[("host", "evil.example")], 403),
