@@ -22,6 +22,7 @@ use super::{
 use crate::{
     channel,
     domain::{Ending, Name},
+    health::{Topic, Trouble},
     store::{Line, Overview},
 };
 
@@ -36,11 +37,11 @@ enum Standing {
     /// It refuses everything, and what is for it is held.
     Refused,
     /// It is not in the config any more, and something waits for it.
-    Removed,
+    Gone,
 }
 
 const STANDINGS: &[(&str, Standing)] =
-    &[("working", Standing::Working), ("down", Standing::Down), ("refused", Standing::Refused), ("removed", Standing::Removed)];
+    &[("working", Standing::Working), ("down", Standing::Down), ("refused", Standing::Refused), ("gone", Standing::Gone)];
 
 /// One channel, as the API tells of it.
 #[derive(Debug, Serialize)]
@@ -69,11 +70,12 @@ pub async fn channels(State(server): State<Arc<Server>>, RawQuery(raw): RawQuery
         None => None,
     };
     let overview = within(server.overviews.overview(Vec::new())).await?;
+    let troubles = server.health.troubles();
     let in_use = server.in_use();
     let rows: Vec<ChannelRow> = named(&in_use, &overview)
         .into_iter()
         .filter(|(name, _)| is_wanted(name, &ask))
-        .map(|(name, channel)| row(name, channel, &overview))
+        .map(|(name, channel)| row(name, channel, &overview, &troubles))
         .filter(|row| kind.is_none_or(|kind| row.kind == Some(kind)))
         .filter(|row| standing.is_none_or(|standing| row.standing == standing))
         .take(ask.rows() as usize)
@@ -93,10 +95,11 @@ fn named<'u>(in_use: &'u InUse, overview: &'u Overview) -> BTreeMap<&'u str, Opt
     waits.chain(in_use.channels.iter().map(|channel| (channel.name.as_str(), Some(channel)))).collect()
 }
 
-fn row(name: &str, channel: Option<&ChannelInUse>, overview: &Overview) -> ChannelRow {
+fn row(name: &str, channel: Option<&ChannelInUse>, overview: &Overview, troubles: &BTreeMap<Topic, Trouble>) -> ChannelRow {
     let line = overview.lines.get(name);
     let standing = stands(channel, line);
-    let trouble = line.filter(|line| line.failed > 0);
+    let trouble = line.filter(|line| line.failed > 0 && channel.is_some());
+    let gone = troubles.get(&Topic::ChannelGone(Name::from(name))).filter(|_| channel.is_none());
     let ended = |ending: &Ending| {
         let count = overview.tally.ended.get(&(name.to_owned(), *ending)).copied().unwrap_or_default();
         (ending.name().to_owned(), count.into())
@@ -108,10 +111,9 @@ fn row(name: &str, channel: Option<&ChannelInUse>, overview: &Overview) -> Chann
         rate: channel.map(ChannelInUse::rate_in_words),
         fallback: channel.and_then(|channel| channel.fallback.clone()),
         standing,
-        since: trouble.and_then(|line| line.since),
-        why: trouble.map(|line| line.answer.clone()),
-        // Of one that is not in the config, none comes.
-        next_try: trouble.filter(|_| channel.is_some()).and_then(|line| line.due.max(line.asked)),
+        since: trouble.and_then(|line| line.since).or(gone.map(|gone| gone.since)),
+        why: trouble.map(|line| line.answer.clone()).or(gone.map(|gone| gone.why.clone())),
+        next_try: trouble.and_then(|line| line.due.max(line.asked)),
         pending: overview.tally.pending.get(name).copied().unwrap_or_default(),
         outcomes: Ending::ALL.iter().map(ended).collect(),
     }
@@ -119,7 +121,7 @@ fn row(name: &str, channel: Option<&ChannelInUse>, overview: &Overview) -> Chann
 
 fn stands(channel: Option<&ChannelInUse>, line: Option<&Line>) -> Standing {
     match (channel, line) {
-        (None, _) => Standing::Removed,
+        (None, _) => Standing::Gone,
         (Some(_), Some(line)) if line.failed > 0 => {
             if line.refused {
                 Standing::Refused

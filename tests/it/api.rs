@@ -405,8 +405,9 @@ async fn sources_and_channels_say_how_they_stand_and_why() {
     std::fs::write(home.path("jobrelay.yaml"), config("staying", &other.url)).unwrap();
     std::fs::write(home.path("rules/rules.yaml"), rules("staying")).unwrap();
     assert_eq!(service.ask("POST", "/api/v1/reload").await.0, 200);
-    let removed = &stand("removed").await[0];
-    assert_eq!((&removed["name"], &removed["pending"], &removed["kind"]), (&json!("leaving"), &json!(1), &Value::Null));
+    let gone = &stand("gone").await[0];
+    assert_eq!((&gone["name"], &gone["pending"], &gone["kind"]), (&json!("leaving"), &json!(1), &Value::Null));
+    assert!(gone["since"].is_string() && gone["why"] == "1 alert waits" && gone["next_try"].is_null(), "{gone}");
     assert_eq!(service.items("/api/v1/channels?name=staying").await[0]["fallback"], "busy");
     assert_eq!(service.stop().await, 0);
 }
