@@ -217,7 +217,12 @@ async fn what_is_not_known_is_refused_in_words_that_help() {
         ("GET", "/api/v1/jobs?limit=0".into(), 400, "expected a number from 1 to"),
         ("GET", "/api/v1/jobs?limit=ten".into(), 400, "`limit` is `ten`"),
         ("GET", format!("/api/v1/jobs?limit={}", LIMIT_MOST + 1), 400, &most),
-        ("GET", "/api/v1/alerts?since=yesterday".into(), 400, "write one as 2026-01-31, 2026-01-31T08:00 or 2026-01-31T08:00:00Z; or so long ago, as in 24h or 7d"),
+        (
+            "GET",
+            "/api/v1/alerts?since=yesterday".into(),
+            400,
+            "write one as 2026-01-31, 2026-01-31T08:00 or 2026-01-31T08:00:00Z; or so long ago, as in 24h or 7d",
+        ),
         ("GET", "/api/v1/deliveries?outcome=daed".into(), 400, "did you mean `dead`?"),
         ("GET", "/api/v1/deliveries?id=x".into(), 400, "expected a delivery's number"),
         ("GET", "/api/v1/sources?standing=donw".into(), 400, "did you mean `down`?"),
