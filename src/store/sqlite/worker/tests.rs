@@ -30,17 +30,20 @@ async fn put(writer: &Writer, bytes: i64) -> Result<(), StoreError> {
     writer.write(Survives::ProcessDeath, write).await
 }
 
-/// Keeps the writer busy until the reply is dropped, so that what is asked meanwhile comes into one group.
-fn hold(writer: &Arc<Writer>) -> (std::sync::mpsc::Sender<()>, tokio::task::JoinHandle<Result<(), StoreError>>) {
+/// Keeps the writer busy, from now on, until the reply is dropped, so that what is asked meanwhile comes into one group.
+async fn hold(writer: &Arc<Writer>) -> (std::sync::mpsc::Sender<()>, tokio::task::JoinHandle<Result<(), StoreError>>) {
     let (go_on, wait) = channel::<()>();
+    let (busy, is_busy) = oneshot::channel();
     let writer = Arc::clone(writer);
     let held = tokio::spawn(async move {
         let write = move |_: &mut Tx<'_>| {
+            let _ = busy.send(());
             let _ = wait.recv();
             Ok(())
         };
         writer.write(Survives::ProcessDeath, write).await
     });
+    is_busy.await.unwrap();
     (go_on, held)
 }
 
@@ -49,21 +52,18 @@ async fn a_group_whose_transaction_the_database_undid_is_undone_for_each_of_its_
     let folder = tempfile::tempdir().unwrap();
     let (writer, look) = writer(&folder, 4);
     let writer = Arc::new(writer);
-    let (go_on, held) = hold(&writer);
-    tokio::time::sleep(Duration::from_millis(50)).await;
-    let asked: Vec<_> = [10, 1_000_000, 10, 10]
-        .into_iter()
-        .map(|bytes| {
-            let writer = Arc::clone(&writer);
-            tokio::spawn(async move { put(&writer, bytes).await })
-        })
-        .collect();
-    tokio::time::sleep(Duration::from_millis(50)).await;
+    let (go_on, held) = hold(&writer).await;
+    let mut asked = [10, 1_000_000, 10, 10].map(|bytes| Box::pin(put(&writer, bytes)));
+    let ask_all = std::future::poll_fn(|context| {
+        let waiting = asked.iter_mut().all(|one| one.as_mut().poll(context).is_pending());
+        std::task::Poll::Ready(waiting)
+    });
+    assert!(ask_all.await, "all of them wait for the one that is held");
     drop(go_on);
     held.await.unwrap().unwrap();
     let mut succeeded = 0;
     for one in asked {
-        succeeded += i64::from(one.await.unwrap().is_ok());
+        succeeded += i64::from(one.await.is_ok());
     }
     let things: i64 = look.query_row("SELECT count(*) FROM thing", [], |row| row.get(0)).unwrap();
     let counted: i64 = look.query_row("SELECT coalesce(sum(n), 0) FROM tally WHERE what = 'things'", [], |row| row.get(0)).unwrap();
