@@ -107,7 +107,7 @@ enum LogFormat {
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    /// The service: polls, relays, serves health and metrics, until SIGTERM or Ctrl-C
+    /// The service: polls, relays, serves health checks, metrics and the API, until SIGTERM or Ctrl-C
     ///
     /// Only one may run on a store. SIGTERM and Ctrl-C let sends under way finish (10 s at most), and it exits with 0. SIGHUP,
     /// `POST /api/v1/reload` and an edit have config, rules and templates read anew: all of them take effect at once, or, with a
