@@ -208,8 +208,10 @@ async fn the_fallback_is_told_of_a_refused_channel_and_a_restart_tries_it_at_onc
     let service = world.start().await;
     world.fail("Scan-1");
     world.fail("Scan-2");
-    let notices =
-        |sink: &Sink| sink.taken().iter().map(|one| one.json()["data"]["title"].clone()).filter(|t| !t.is_null()).collect::<Vec<_>>();
+    let notices = |sink: &Sink| {
+        let told = sink.taken().into_iter().map(|one| one.json());
+        told.filter(|body| body["type"] == "notice").map(|body| body["data"]["title"].clone()).collect::<Vec<_>>()
+    };
     crate::common::until("the fallback is told", || notices(&world.first) == ["The channel second refuses messages"]).await;
     service.kill().await;
     let probes = world.second.taken().len();
