@@ -44,8 +44,7 @@ async fn an_end_taken_in_by_a_program_that_dies_before_it_is_judged_is_judged_by
     let mut process = Process::spawn(command);
     world.upstream.polled(1).await;
     process.ready_is(200).await;
-    world.upstream.polled(1).await;
-    world.upstream.put(job("Scan-1", "scan sites", 2, 100, Some(1)));
+    world.upstream.put(job("Scan-1", "scan sites", 2, 100, Some(0)));
     assert_eq!(process.ends().await, SIGABRT);
     let ids = world.home.json(&["jobs", "--state", "finished", "--format", "json"]);
     assert_eq!((ids[0]["id"].as_str(), world.home.json(&["alerts", "--format", "json"]).as_array().unwrap().len()), (Some("Scan-1"), 0));
