@@ -27,6 +27,7 @@ pub const NAMES: &[&str] = &[
     "[click](http://evil.example) ![x](http://evil.example/x.png) # head - item 1. item __init__.py",
     "<script>alert('x')</script><at>Everyone</at>&lt;b&gt;",
     "line one\r\nBcc: victim@example.com\r\n\r\nbody",
+    "=?utf-8?q?all_is_well?=",
     "{{job.id}} {{{rule}}} {{#each jobs}} \\{{x}}",
     "\u{202e}gpj.exe\u{2066}\u{0}\u{1b}[31m\u{7f}\u{85}\u{2028}",
     "👩‍💻🏳️‍🌈 naïve 日本語 שלום",

@@ -374,7 +374,8 @@ mod tests {
             let bytes = letter.bytes().unwrap();
             let mail = MessageParser::default().parse(&bytes).unwrap();
             prop_assert_eq!(mail.html_body_count(), 1);
-            prop_assert_eq!(mail.subject(), Some(subject.as_str()));
+            // The invisible joiner is what keeps a name from being decoded.
+            prop_assert_eq!(mail.subject().map(|subject| subject.replace('\u{2060}', "")), Some(subject.replace('\u{2060}', "")));
             // What the names hold adds no tag: the tags are those of the template, whose names are few.
             let tags = regex::Regex::new("<([a-zA-Z]+)").unwrap();
             let known = ["html", "head", "meta", "title", "style", "body", "div", "table", "tr", "td", "th", "h", "p", "a", "span", "b", "br", "small", "img"];

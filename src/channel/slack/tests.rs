@@ -40,7 +40,7 @@ fn one_alert_reads_as_a_person_would_say_it() {
             "*Started*\n<!date^1727330320^{date_short_pretty} {time}|2024-09-26 05:58 UTC>",
             "*Ended*\n<!date^1727330352^{date_short_pretty} {time}|2024-09-26 05:59 UTC>, 2m 28s ago",
             "*Severity*\nCritical",
-            "*Kind of scan*\nMicrosoft 365 scan",
+            "*Type*\nMicrosoft 365 scan",
         ]
     );
     assert_eq!(blocks[2]["text"]["text"], "*Job* `Scan20240926055840723067`");

@@ -32,7 +32,7 @@ async fn a_renderer_of_block_kit_shows_every_job_and_no_name_comes_alive() {
         for link in message["links"].as_array().unwrap() {
             assert_eq!(link, "https://wiki.contoso.example/scans?a=1&b=2", "{message}");
         }
-        let ours = ["Scan profile", "State", "Duration", "Source", "Started", "Ended", "Severity", "Kind of scan", "Job", "Since"];
+        let ours = ["Scan profile", "State", "Duration", "Source", "Started", "Ended", "Severity", "Type", "Job", "Since"];
         for mark in message["marked"].as_array().unwrap() {
             assert!(ours.contains(&mark.as_str().unwrap()), "a name is marked up: {mark}");
         }
