@@ -16,7 +16,7 @@ use super::{
     in_use::ChannelInUse,
     lists::{Page, within},
     problem::Problem,
-    query::{Ask, not_a_word},
+    query::Ask,
     sources::is_wanted,
 };
 use crate::{
@@ -65,10 +65,7 @@ pub async fn channels(State(server): State<Arc<Server>>, RawQuery(raw): RawQuery
     let ask: Ask<String> = Ask::read(raw.as_deref(), &CHANNELS, server.clock.now())?;
     let kinds: Vec<&'static str> = channel::KINDS.iter().map(|kind| kind.name).collect();
     let kind = ask.filters.word("kind", &kinds)?;
-    let standing = match ask.filters.text("standing") {
-        Some(text) => Some(standing_of(text)?),
-        None => None,
-    };
+    let standing = ask.filters.meaning("standing", STANDINGS)?;
     let overview = within(server.overviews.overview(Vec::new())).await?;
     let troubles = server.health.troubles();
     let in_use = server.in_use();
@@ -81,12 +78,6 @@ pub async fn channels(State(server): State<Arc<Server>>, RawQuery(raw): RawQuery
         .take(ask.rows() as usize)
         .collect();
     Ok(Json(Page::of(&ask, &rows, |row| row.name.clone())?))
-}
-
-fn standing_of(text: &str) -> Result<Standing, Problem> {
-    let words: Vec<&str> = STANDINGS.iter().map(|(word, _)| *word).collect();
-    let found = STANDINGS.iter().find(|(word, _)| *word == text).map(|(_, standing)| *standing);
-    found.ok_or_else(|| not_a_word("standing", text, &words))
 }
 
 /// Every channel of the config, and every other that something waits for.

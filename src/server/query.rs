@@ -81,6 +81,16 @@ impl Query {
         }
     }
 
+    /// What a parameter's value, which is one of these words, stands for.
+    ///
+    /// # Errors
+    /// As for [`Self::word`].
+    pub fn meaning<T: Copy>(&self, name: &str, meanings: &[(&'static str, T)]) -> Result<Option<T>, Problem> {
+        let words: Vec<&'static str> = meanings.iter().map(|(word, _)| *word).collect();
+        let word = self.word(name, &words)?;
+        Ok(meanings.iter().find(|(known, _)| Some(*known) == word).map(|(_, meaning)| *meaning))
+    }
+
     fn take(&mut self, name: &str) -> Option<String> {
         let at = self.0.iter().position(|(known, _)| known == name)?;
         Some(self.0.remove(at).1)

@@ -15,7 +15,7 @@ use super::{
     in_use::SourceInUse,
     lists::{Page, within},
     problem::Problem,
-    query::{Ask, not_a_word},
+    query::Ask,
 };
 use crate::{
     domain::Name,
@@ -87,10 +87,7 @@ struct Facts {
 /// Lists sources by name.
 pub async fn sources(State(server): State<Arc<Server>>, RawQuery(raw): RawQuery) -> Result<Json<Page>, Problem> {
     let ask: Ask<String> = Ask::read(raw.as_deref(), &SOURCES, server.clock.now())?;
-    let standing = match ask.filters.text("standing") {
-        Some(text) => Some(standing_of(text)?),
-        None => None,
-    };
+    let standing = ask.filters.meaning("standing", STANDINGS)?;
     let kinds: Vec<&'static str> = source::KINDS.iter().map(|kind| kind.name).collect();
     let kind = ask.filters.word("kind", &kinds)?;
     let facts = Facts {
@@ -107,12 +104,6 @@ pub async fn sources(State(server): State<Arc<Server>>, RawQuery(raw): RawQuery)
         .take(ask.rows() as usize)
         .collect();
     Ok(Json(Page::of(&ask, &rows, |row| row.name.clone())?))
-}
-
-fn standing_of(text: &str) -> Result<Standing, Problem> {
-    let words: Vec<&str> = STANDINGS.iter().map(|(word, _)| *word).collect();
-    let found = STANDINGS.iter().find(|(word, _)| *word == text).map(|(_, standing)| *standing);
-    found.ok_or_else(|| not_a_word("standing", text, &words))
 }
 
 /// The sources behind the cursor whose names hold what is asked for, by name.
